@@ -1,0 +1,2 @@
+//! The `kudu-pair` program.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Kudu master pairs.
