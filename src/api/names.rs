@@ -1,0 +1,73 @@
+//! Names that are part of the interface: API group, annotations, labels, ports, and the names of a pair's objects.
+
+/// API group of the custom resources, and prefix of labels and annotations.
+pub const GROUP: &str = "kudupair.io";
+/// Version of the API.
+pub const VERSION: &str = "v1alpha1";
+/// Name under which the operator applies fields (server-side apply).
+pub const FIELD_MANAGER: &str = "kudu-pair";
+
+/// Annotation on a pair that asks for a switchover: a member's name, or `any`.
+///
+/// The value is a request: each new value is answered once, in `status.switchover`.
+pub const SWITCHOVER_ANNOTATION: &str = "kudupair.io/switchover";
+/// The value of [`SWITCHOVER_ANNOTATION`] that leaves the choice of the member to the operator.
+pub const SWITCHOVER_ANY: &str = "any";
+
+/// Label with the pair's name on everything that belongs to it.
+pub const PAIR_LABEL: &str = "kudupair.io/pair";
+/// Label that the StatefulSet controller puts on each pod; the pair's Service selects the active by it.
+pub const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
+
+/// Annotation on the pair's Lease: the epoch for which it may be held.
+pub const EPOCH_ANNOTATION: &str = "kudupair.io/epoch";
+/// Annotation on the pair's Lease: the last operation in the log of the holder that released it.
+pub const FINAL_HEAD_ANNOTATION: &str = "kudupair.io/final-head";
+
+/// Port of kudu-master's RPC service, in pods and on the pair's Service.
+pub const RPC_PORT: i32 = 7051;
+/// Port of kudu-master's web pages, in pods and on the pair's Service.
+pub const WEB_PORT: i32 = 8051;
+/// Port on which the active's sidecar serves its log to the standbys.
+pub const LINK_PORT: i32 = 7061;
+/// Port of each sidecar's read-only report, health and readiness.
+pub const REPORT_PORT: i32 = 8061;
+
+/// Container that runs kudu-master under the launcher.
+pub const MASTER_CONTAINER: &str = "kudu-master";
+/// Container that runs the sidecar.
+pub const REPLICATION_CONTAINER: &str = "replication";
+
+/// Longest name of a pair: a pod's name is `<pair>-N` and the StatefulSet adds `-<hash of 10>` as a label value, which
+/// must fit into 63 characters.
+pub const PAIR_NAME_MAX_CHARS: usize = 52;
+
+/// Name of member `ordinal`'s pod.
+pub fn member(pair: &str, ordinal: i32) -> String {
+    format!("{pair}-{ordinal}")
+}
+
+/// All members' names of a pair with so many standbys, the first one first.
+pub fn members(pair: &str, standbys: i32) -> Vec<String> {
+    (0..=standbys).map(|ordinal| member(pair, ordinal)).collect()
+}
+
+/// Name of the Service that follows the active.
+pub fn service(pair: &str) -> String {
+    pair.to_owned()
+}
+
+/// Name of the headless Service that gives each member an address.
+pub fn members_service(pair: &str) -> String {
+    format!("{pair}-members")
+}
+
+/// Name of the Lease that the active holds.
+pub fn lease(pair: &str) -> String {
+    format!("{pair}-active")
+}
+
+/// DNS name of one member inside its namespace's search path.
+pub fn member_host(pair: &str, member: &str, namespace: &str) -> String {
+    format!("{member}.{}.{namespace}.svc", members_service(pair))
+}

@@ -1,0 +1,77 @@
+//! The custom resource itself.
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    spec::{FailoverSpec, KuduSpec, SchedulingSpec, StorageSpec},
+    status::PairStatus,
+};
+
+/// An active `kudu-master` and the standbys that hold its log, behind one stable address.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[kube(
+    group = "kudupair.io",
+    version = "v1alpha1",
+    kind = "KuduMasterPair",
+    plural = "kudumasterpairs",
+    singular = "kudumasterpair",
+    shortname = "kmp",
+    category = "kudu",
+    namespaced,
+    status = "PairStatus",
+    derive = "PartialEq",
+    doc = "An active kudu-master and the standbys that hold its log, behind one stable address.",
+    printcolumn(name = "Active", type_ = "string", json_path = ".status.active"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Epoch", type_ = "integer", json_path = ".status.epoch"),
+    printcolumn(name = "Lag", type_ = "string", json_path = ".status.lag"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("size(self.metadata.name) <= 52").message(
+        "metadata.name: at most 52 characters, so that the names and labels made from it fit into 63; choose a shorter name"
+    ),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message(
+        "metadata.name: small letters, digits and '-', beginning with a letter, since it becomes a Service's name"
+    )
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new(
+    "!has(oldSelf.storage) || !has(self.storage) || has(self.storage.data) == has(oldSelf.storage.data)"
+).message(
+    "spec.storage.data: a data volume cannot be added to or removed from an existing pair; make a new pair"
+))]
+pub struct KuduMasterPairSpec {
+    /// Kudu's version, image and flags.
+    #[serde(default)]
+    pub kudu: KuduSpec,
+
+    /// Number of standbys beside the active, 1 to 4. Default: 1.
+    #[serde(default = "default_standbys")]
+    #[schemars(range(min = 1, max = 4))]
+    pub standbys: i32,
+
+    /// Volumes of each member.
+    #[serde(default)]
+    pub storage: StorageSpec,
+
+    /// CPU and memory of the container that runs kudu-master, as in a pod. Default: requests of 250m CPU and 512Mi memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<k8s_openapi::api::core::v1::ResourceRequirements>,
+
+    /// Where members may run.
+    #[serde(default)]
+    pub scheduling: SchedulingSpec,
+
+    /// How a lost active is noticed and replaced.
+    #[serde(default)]
+    pub failover: FailoverSpec,
+
+    /// While true, the operator changes nothing: no failover, no switchover, no update of objects. Masters that run go
+    /// on and the status is kept up to date. Default: false.
+    #[serde(default)]
+    pub paused: bool,
+}
+
+fn default_standbys() -> i32 {
+    1
+}

@@ -1,0 +1,270 @@
+//! What a user asks for.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{api::core::v1::Toleration, apimachinery::pkg::api::resource::Quantity};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Flags of kudu-master that the operator sets itself, and that a user may therefore not set: addresses and folders
+/// that follow from the pod, and limits without which a promotion fails or shows clients an error.
+pub const RESERVED_FLAGS: [&str; 26] = [
+    "catalog_manager_check_ts_count_for_create_table",
+    "daemon",
+    "encrypt_data_at_rest",
+    "flagfile",
+    "fromenv",
+    "fs_data_dirs",
+    "fs_metadata_dir",
+    "fs_wal_dir",
+    "help",
+    "helpxml",
+    "log_compression_codec",
+    "log_dir",
+    "log_filename",
+    "logtostderr",
+    "master_addresses",
+    "master_failover_catchup_timeout_ms",
+    "rpc_advertised_addresses",
+    "rpc_bind_addresses",
+    "tablet_transaction_memory_limit_mb",
+    "tryfromenv",
+    "version",
+    "webserver_advertised_addresses",
+    "webserver_doc_root",
+    "webserver_enabled",
+    "webserver_interface",
+    "webserver_port",
+];
+
+/// The API server's rules for flags; the message names the flags that break one.
+fn flag_rules() -> serde_json::Value {
+    let reserved = RESERVED_FLAGS.map(|name| format!("'{name}'")).join(",");
+    let taken = format!("self.flags.filter(name, name in [{reserved}])");
+    let malformed = "self.flags.filter(name, !name.matches('^[a-z][a-z0-9_]*$'))";
+    serde_json::json!([
+        {
+            "rule": format!("!has(self.flags) || size({taken}) == 0"),
+            "message": "spec.kudu.flags: a flag that the operator sets itself cannot be set; remove it",
+            "messageExpression": format!(
+                "'spec.kudu.flags: ' + {taken}.join(', ') + ': the operator sets this itself; remove it'"
+            ),
+        },
+        {
+            "rule": format!("!has(self.flags) || size({malformed}) == 0"),
+            "message": "spec.kudu.flags: write names without dashes in front and with '_' inside",
+            "messageExpression": format!(
+                "'spec.kudu.flags: ' + {malformed}.join(', ') + \
+                 ': write the name without dashes in front and with _ inside, as in heartbeat_interval_ms'"
+            ),
+        }
+    ])
+}
+
+/// Kudu's version, image and flags.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = flag_rules()))]
+pub struct KuduSpec {
+    /// Kudu's version, as in `1.18.1`. Tried with 1.17.1 and 1.18.1. Default: `1.18.1`.
+    #[schemars(regex(pattern = r"^[0-9]+\.[0-9]+\.[0-9]+$"))]
+    pub version: String,
+
+    /// Image with Kudu's programs. Default: `apache/kudu:<version>`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+
+    /// When the kubelet pulls the image: `Always`, `IfNotPresent` or `Never`. Default: `IfNotPresent`.
+    pub image_pull_policy: ImagePullPolicy,
+
+    /// Flags of kudu-master, by name without dashes, as in `heartbeat_interval_ms: "500"`. Those that the operator sets
+    /// itself are refused. Default: none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 128))]
+    pub flags: BTreeMap<String, FlagValue>,
+}
+
+/// The value of one flag, as text.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(transparent)]
+#[schemars(inline, extend("maxLength" = 4096))]
+pub struct FlagValue(pub String);
+
+impl Default for KuduSpec {
+    fn default() -> Self {
+        Self {
+            version: "1.18.1".to_owned(),
+            image: None,
+            image_pull_policy: ImagePullPolicy::IfNotPresent,
+            flags: BTreeMap::new(),
+        }
+    }
+}
+
+impl KuduSpec {
+    /// The image that members run.
+    pub fn image(&self) -> String {
+        self.image.clone().unwrap_or_else(|| format!("apache/kudu:{}", self.version))
+    }
+}
+
+/// When the kubelet pulls an image.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[schemars(inline)]
+pub enum ImagePullPolicy {
+    /// At each start of a pod.
+    Always,
+    /// When the node does not have it.
+    #[default]
+    IfNotPresent,
+    /// The image must be on the node.
+    Never,
+}
+
+impl ImagePullPolicy {
+    /// The name that Kubernetes knows.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
+}
+
+/// Volumes of each member.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct StorageSpec {
+    /// Volume of the log, the metadata and, without `data`, the data blocks. Default: 10Gi of the default class.
+    pub wal: VolumeSpec,
+    /// A second volume for the data blocks. Default: none, they live on the `wal` volume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<VolumeSpec>,
+}
+
+/// One volume of a member.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "quantity(self.size).compareTo(quantity('64Mi')) >= 0",
+    "message": "size: at least 64Mi; Kudu preallocates its log in pieces of 8 MiB and a base copy needs room beside the old one",
+}]))]
+pub struct VolumeSpec {
+    /// Size, as in `10Gi`; at least 64Mi. Default: `10Gi`.
+    #[schemars(schema_with = "quantity_schema")]
+    pub size: Quantity,
+    /// StorageClass. Default: the cluster's default class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage_class_name: Option<String>,
+}
+
+impl Default for VolumeSpec {
+    fn default() -> Self {
+        Self { size: Quantity("10Gi".to_owned()), storage_class_name: None }
+    }
+}
+
+/// A quantity must be text that Kubernetes can read; the pattern gives the error at once, with the field's name.
+fn quantity_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "string",
+        "pattern": "^[0-9]+(\\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$",
+        "maxLength": 32
+    })
+}
+
+/// Where members may run.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct SchedulingSpec {
+    /// Whether two members may share a topology domain. Default: `Required` (they may not).
+    pub anti_affinity: AntiAffinity,
+    /// Label of nodes that names the domain that members must not share. Default: `kubernetes.io/hostname`.
+    pub topology_key: String,
+    /// Labels that a node must have. Default: none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints that members put up with. Default: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tolerations: Vec<Toleration>,
+    /// PriorityClass of the members' pods. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority_class_name: Option<String>,
+}
+
+impl Default for SchedulingSpec {
+    fn default() -> Self {
+        Self {
+            anti_affinity: AntiAffinity::Required,
+            topology_key: "kubernetes.io/hostname".to_owned(),
+            node_selector: BTreeMap::new(),
+            tolerations: Vec::new(),
+            priority_class_name: None,
+        }
+    }
+}
+
+/// Whether two members may share a topology domain.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[schemars(inline)]
+pub enum AntiAffinity {
+    /// Never: a member that finds no other domain stays pending.
+    #[default]
+    Required,
+    /// Only when there is no other place.
+    Preferred,
+}
+
+/// How a lost active is noticed and replaced. All times are milliseconds.
+///
+/// Two masters never run at once because `renewDeadline + killTime + clockMargin < leaseDuration`: the old one is
+/// killed by its own launcher before the Lease can be taken from it.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self.renewDeadlineMilliseconds + self.killTimeMilliseconds + self.clockMarginMilliseconds < self.leaseDurationMilliseconds",
+    "message": "spec.failover: renewDeadlineMilliseconds + killTimeMilliseconds + clockMarginMilliseconds must be less than leaseDurationMilliseconds, or two masters could run at once; raise leaseDurationMilliseconds",
+}, {
+    "rule": "self.renewIntervalMilliseconds * 2 <= self.renewDeadlineMilliseconds",
+    "message": "spec.failover: renewIntervalMilliseconds must be at most half of renewDeadlineMilliseconds, so that one lost renewal does not stop the active; lower renewIntervalMilliseconds",
+}]))]
+pub struct FailoverSpec {
+    /// Whether a lost active is replaced without a person. Default: true.
+    pub automatic: bool,
+    /// After so long without a renewal the Lease of the active is over and another member may take it. Default: 6000,
+    /// which keeps a failover under 10 s and outlasts a restart of the API server of a few seconds.
+    #[schemars(range(min = 1000, max = 120_000))]
+    pub lease_duration_milliseconds: i32,
+    /// After so long without a successful renewal the launcher kills the active's kudu-master. Default: 4000.
+    #[schemars(range(min = 500, max = 100_000))]
+    pub renew_deadline_milliseconds: i32,
+    /// Time between two renewals. Default: 1000.
+    #[schemars(range(min = 100, max = 30_000))]
+    pub renew_interval_milliseconds: i32,
+    /// Longest time that a kill of kudu-master may take, which is part of the promise above. Default: 1000, five times the
+    /// longest of 0.22 s that was measured.
+    #[schemars(range(min = 100, max = 10_000))]
+    pub kill_time_milliseconds: i32,
+    /// Allowance for clocks that run at different speeds. Default: 500.
+    #[schemars(range(min = 50, max = 10_000))]
+    pub clock_margin_milliseconds: i32,
+    /// A planned switch that is not done after so long goes back to the old active. Default: 30000, the time that a
+    /// Kudu client gives an administrative operation.
+    #[schemars(range(min = 5000, max = 600_000))]
+    pub switchover_timeout_milliseconds: i32,
+}
+
+impl Default for FailoverSpec {
+    fn default() -> Self {
+        Self {
+            automatic: true,
+            lease_duration_milliseconds: 6000,
+            renew_deadline_milliseconds: 4000,
+            renew_interval_milliseconds: 1000,
+            kill_time_milliseconds: 1000,
+            clock_margin_milliseconds: 500,
+            switchover_timeout_milliseconds: 30_000,
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! What the operator says of a pair.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::wal::OpId;
+
+/// What the operator says of a pair. `active`, `epoch`, `catalog` and `switch` are also its memory: each step of a
+/// switch is written here before it is taken, so that any controller can go on with it.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PairStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// In one word, how the pair is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// The member that serves, or served last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub active: Option<String>,
+    /// Number of the active's reign; grows by one at each promotion.
+    #[schemars(range(min = 0))]
+    pub epoch: i64,
+    /// How far the best standby is behind the active, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: Option<String>,
+    /// The catalog of this pair: formatted once in the pair's life.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catalog: Option<Catalog>,
+    /// Each member as it was last seen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<MemberStatus>,
+    /// The switch that is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub switch: Option<SwitchRecord>,
+    /// Receipt of the last switch that ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_switch: Option<Receipt>,
+    /// Answer to the last switchover request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub switchover: Option<SwitchoverAnswer>,
+    /// The state in detail, each with a reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+/// In one word, how a pair is.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[schemars(inline)]
+pub enum Phase {
+    /// Members do not run yet.
+    Pending,
+    /// The first active formats the catalog.
+    Initializing,
+    /// The active serves and every standby follows it.
+    Running,
+    /// The active serves, but a standby does not follow it.
+    Degraded,
+    /// A planned switch is under way.
+    SwitchingOver,
+    /// The active was lost and a standby is taking over.
+    FailingOver,
+    /// No active serves, and the operator cannot or may not do anything about it; the conditions say why.
+    Down,
+}
+
+/// The catalog of a pair.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Catalog {
+    /// The uuid that all members' kudu-masters share, 32 hexadecimal digits.
+    pub uuid: String,
+    /// True since the first active served. From then on no member ever formats a catalog.
+    pub formatted: bool,
+}
+
+/// A member as it was last seen.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberStatus {
+    /// The member's pod.
+    pub name: String,
+    /// What the member is.
+    pub role: Role,
+    /// What it does.
+    pub state: MemberState,
+    /// Last operation in its log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<OpId>,
+    /// How many operations it is behind the active's head; absent when that is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_ops: Option<i64>,
+    /// What is wrong and what to do, when something is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// What a member is.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[schemars(inline)]
+pub enum Role {
+    /// The one that serves.
+    Active,
+    /// One that holds the active's log.
+    Standby,
+    /// Not known: the member does not answer.
+    Unknown,
+}
+
+/// What a member does.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[schemars(inline)]
+pub enum MemberState {
+    /// Waits for an order.
+    Waiting,
+    /// Formats the pair's catalog.
+    Formatting,
+    /// Starts kudu-master and waits until it has applied the recorded head.
+    Promoting,
+    /// kudu-master runs and has applied the recorded head.
+    Serving,
+    /// Has stopped kudu-master and ships what is left of its log.
+    StandingDown,
+    /// Looks for the active.
+    Connecting,
+    /// Copies a base from the active.
+    CopyingBase,
+    /// Receives the active's log.
+    Streaming,
+    /// Cannot go on; the message says why.
+    Failed,
+    /// Does not answer.
+    Unreachable,
+}
+
+/// Why a switch is made.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[schemars(inline)]
+pub enum SwitchKind {
+    /// The first active of the pair.
+    Initialize,
+    /// Planned.
+    Switchover,
+    /// The active was lost.
+    Failover,
+}
+
+/// How far a switch is.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[schemars(inline)]
+pub enum SwitchStep {
+    /// The old active is being stopped, or its Lease awaited to be over.
+    Fencing,
+    /// The new active starts and replays up to the recorded head.
+    Promoting,
+    /// The Service is being pointed at the new active.
+    Repointing,
+}
+
+/// A switch that is under way. Each step is recorded before it is taken.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct SwitchRecord {
+    /// Why.
+    pub kind: SwitchKind,
+    /// The epoch that the switch leads to.
+    pub epoch: i64,
+    /// How far it is.
+    pub step: SwitchStep,
+    /// The old active.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The new active; of a failover known only once the old active is fenced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The switchover request that asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// The op that the new active must have applied before it may serve: the last one in its log when it was chosen,
+    /// never below what was known to be acknowledged and replicated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<OpId>,
+    /// The highest head known for the old active when it was fenced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorded_head: Option<OpId>,
+    /// True when the recorded head is the old active's last op beyond doubt, because it was read after kudu-master had stopped.
+    #[serde(default)]
+    pub recorded_head_final: bool,
+    /// When the old active was last known to be there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost_at: Option<MicroTime>,
+    /// When the switch was decided.
+    pub started_at: MicroTime,
+    /// When the old active was fenced and the new one chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fenced_at: Option<MicroTime>,
+    /// When the new active had applied the recorded head.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replayed_at: Option<MicroTime>,
+    /// Why the switch does not go on, when it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
+}
+
+/// What a switch did.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Receipt {
+    /// Why it was made.
+    pub kind: SwitchKind,
+    /// The epoch that it led to.
+    pub epoch: i64,
+    /// The old active.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The new active.
+    pub to: String,
+    /// The highest head known for the old active when it was fenced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorded_head: Option<OpId>,
+    /// The last op of the old reign that the new active had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promoted_head: Option<OpId>,
+    /// Operations of the old active that the new one does not have: a number, or `unknown` until the old active's log is seen.
+    pub ops_lost: String,
+    /// When the switch was decided.
+    pub started_at: MicroTime,
+    /// When the Service pointed at the new active.
+    pub finished_at: MicroTime,
+    /// Seconds from the last sign of the old active to the decision, as in `5.2`.
+    pub detect_seconds: String,
+    /// Seconds until the old active was fenced.
+    pub fence_seconds: String,
+    /// Seconds until the new active had applied the recorded head.
+    pub replay_seconds: String,
+    /// Seconds until the Service pointed at the new active.
+    pub repoint_seconds: String,
+    /// How it ended: `Completed`, or `RolledBack` when a planned switch went back to the old active.
+    pub outcome: SwitchOutcome,
+}
+
+/// How a switch ended.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[schemars(inline)]
+pub enum SwitchOutcome {
+    /// The new active serves.
+    Completed,
+    /// The old active serves again.
+    RolledBack,
+}
+
+/// Answer to a switchover request.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SwitchoverAnswer {
+    /// The annotation's value that is answered.
+    pub request: String,
+    /// What became of it.
+    pub answer: Answer,
+    /// Why, and what to do.
+    pub message: String,
+}
+
+/// What became of a switchover request.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[schemars(inline)]
+pub enum Answer {
+    /// The switch is under way.
+    Accepted,
+    /// The switch is done.
+    Completed,
+    /// Nothing was done.
+    Refused,
+    /// It was tried and went back to the old active.
+    RolledBack,
+}

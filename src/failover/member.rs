@@ -1,0 +1,70 @@
+//! What a member says of itself.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    api::{MemberState, Role},
+    wal::OpId,
+};
+
+/// A member's report, as its sidecar serves it at `/report`.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberReport {
+    /// Name of the pair.
+    pub pair: String,
+    /// Name of the member.
+    pub member: String,
+    /// Who may hold the Lease for this member now: pod, pod uid and launcher instance.
+    pub identity: String,
+    /// The highest epoch that this member has obeyed.
+    pub epoch: i64,
+    /// What it is.
+    pub role: Role,
+    /// What it does.
+    pub state: MemberState,
+    /// Whether there is a catalog on its volumes.
+    pub has_catalog: bool,
+    /// Last op in its log: on a standby durable, on the active as read from its log.
+    pub head: Option<OpId>,
+    /// On an active: last op that its log shows applied.
+    pub applied_head: Option<OpId>,
+    /// On a standby: the active's head when it was last heard.
+    pub active_head: Option<OpId>,
+    /// On a standby: milliseconds since the active was last heard to be serving; absent when it never was in this epoch.
+    pub active_heard_milliseconds_ago: Option<u64>,
+    /// On an active: its standbys.
+    pub standbys: Vec<StandbyReport>,
+    /// True when kudu-master of this member is certainly not running.
+    pub master_stopped: bool,
+    /// Ops that this member had at its last rejoin and the active had not: the gap. Absent before a rejoin in this epoch.
+    pub gap: Option<GapReport>,
+    /// What is wrong and what to do, when something is.
+    pub message: Option<String>,
+}
+
+/// What an active knows of one standby.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct StandbyReport {
+    /// The member's name.
+    pub member: String,
+    /// Last op that it has acknowledged as durable.
+    pub replicate_head: Option<OpId>,
+    /// Milliseconds since its last acknowledgement.
+    pub heard_milliseconds_ago: u64,
+}
+
+/// What a rejoining member had that the active did not.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct GapReport {
+    /// The epoch of the active that it rejoined.
+    pub epoch: i64,
+    /// Number of operations after the diff-head.
+    pub ops: i64,
+    /// Last op at which the two logs agree.
+    pub diff_head: Option<OpId>,
+    /// Last op of the rejoining member's own log.
+    pub own_head: Option<OpId>,
+}

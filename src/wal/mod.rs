@@ -1,0 +1,3 @@
+//! Kudu's log format.
+pub mod opid;
+pub use opid::OpId;
