@@ -3,6 +3,11 @@
 //! See `docs/architecture.md` for the parts, and who may do I/O.
 
 pub mod api;
+pub mod cli;
+pub mod clock;
 pub mod failover;
 pub mod launcher;
+pub mod replication;
+pub mod sidecar;
 pub mod wal;
+pub mod waldir;

@@ -25,6 +25,8 @@ pub struct MemberReport {
     pub state: MemberState,
     /// Whether there is a catalog on its volumes.
     pub has_catalog: bool,
+    /// Uuid of that catalog.
+    pub catalog_uuid: Option<String>,
     /// Last op in its log: on a standby durable, on the active as read from its log.
     pub head: Option<OpId>,
     /// On an active: last op that its log shows applied.
@@ -56,7 +58,7 @@ pub struct StandbyReport {
 }
 
 /// What a rejoining member had that the active did not.
-#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct GapReport {
     /// The epoch of the active that it rejoined.

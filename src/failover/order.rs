@@ -47,6 +47,18 @@ impl Order {
     }
 }
 
+impl Order {
+    /// Whether a member that carries out `before` just goes on under this order: the same reign served, the same active
+    /// followed, though the step of the switch is another.
+    pub fn continues(&self, before: &Self) -> bool {
+        match (before, self) {
+            (Self::Serve { epoch: before, .. }, Self::Serve { epoch, .. })
+            | (Self::StandDown { epoch: before, .. }, Self::StandDown { epoch, .. }) => before == epoch,
+            _ => before == self,
+        }
+    }
+}
+
 /// What `member` has to do under this status.
 pub fn order_for(member: &str, status: &PairStatus) -> Order {
     let Some(catalog) = &status.catalog else { return Order::Wait };

@@ -1,0 +1,4 @@
+//! The commands of `kudu-pair`.
+
+pub mod ctl;
+pub mod sidecar;

@@ -1,0 +1,140 @@
+//! When a member may hold the pair's Lease.
+//!
+//! The Lease carries the epoch for which it may be held. Only the controller raises it, and only when the Lease is released or
+//! over; only a member that is ordered to serve in that very epoch takes it, and one that gave it back does not take
+//! it again in the same epoch. Every write names the version that it changes, so that of two writers one loses.
+
+use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::MicroTime};
+
+use crate::{
+    api::names::{EPOCH_ANNOTATION, FINAL_HEAD_ANNOTATION},
+    wal::OpId,
+};
+
+/// What matters in a Lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseView {
+    /// The version that a write must name.
+    pub resource_version: String,
+    /// Who holds it.
+    pub holder: Option<String>,
+    /// The epoch for which it may be held.
+    pub epoch: i64,
+    /// Last op of the holder that gave it back.
+    pub final_head: Option<OpId>,
+}
+
+impl LeaseView {
+    /// Reads a Lease.
+    pub fn of(lease: &Lease) -> Self {
+        let annotation = |name: &str| lease.metadata.annotations.as_ref()?.get(name).cloned();
+        Self {
+            resource_version: lease.metadata.resource_version.clone().unwrap_or_default(),
+            holder: lease
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.holder_identity.clone())
+                .filter(|holder| !holder.is_empty()),
+            epoch: annotation(EPOCH_ANNOTATION).and_then(|text| text.parse().ok()).unwrap_or(0),
+            final_head: annotation(FINAL_HEAD_ANNOTATION).and_then(|text| text.parse().ok()),
+        }
+    }
+}
+
+/// What a member that is ordered to serve may do about the Lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// It holds it already.
+    Mine,
+    /// It may take it.
+    Take,
+    /// An earlier run of this pod's launcher held it; that one is dead, and nobody gave the Lease back.
+    Inherited,
+    /// It may not.
+    No(String),
+}
+
+/// What the member with this identity may do when it is ordered to serve in `epoch`.
+pub fn claim(lease: &LeaseView, identity: &str, epoch: i64) -> Claim {
+    if lease.epoch != epoch {
+        return Claim::No(format!("the Lease is for epoch {} and this member is to serve in {epoch}", lease.epoch));
+    }
+    match &lease.holder {
+        Some(holder) if holder == identity => Claim::Mine,
+        Some(holder) if same_pod(holder, identity) => Claim::Inherited,
+        Some(holder) => Claim::No(format!("the Lease is held by {holder}")),
+        None if lease.final_head.is_some() => {
+            Claim::No("the Lease was given back in this epoch; the controller must open a new one".to_owned())
+        }
+        None => Claim::Take,
+    }
+}
+
+/// Whether two identities are runs of the launcher in one and the same pod.
+pub fn same_pod(one: &str, other: &str) -> bool {
+    match (one.rsplit_once('/'), other.rsplit_once('/')) {
+        (Some((pod, _)), Some((other_pod, _))) => pod == other_pod,
+        _ => false,
+    }
+}
+
+/// The Lease as `identity` holds it from now on.
+pub fn held(mut lease: Lease, identity: &str, now: MicroTime, lease_duration_milliseconds: i32) -> Lease {
+    let spec = lease.spec.get_or_insert_default();
+    if spec.holder_identity.as_deref() != Some(identity) {
+        spec.acquire_time = Some(now.clone());
+        spec.lease_transitions = Some(spec.lease_transitions.unwrap_or(0).saturating_add(1));
+    }
+    spec.holder_identity = Some(identity.to_owned());
+    spec.renew_time = Some(now);
+    // Whole seconds are what others can read here; the pair's own times are in its spec.
+    spec.lease_duration_seconds = Some(lease_duration_milliseconds.saturating_add(999) / 1000);
+    lease
+}
+
+/// The Lease given back by a holder whose log ends at `final_head`.
+pub fn released(mut lease: Lease, final_head: Option<OpId>) -> Lease {
+    lease.spec.get_or_insert_default().holder_identity = None;
+    let head = final_head.unwrap_or_default();
+    lease.metadata.annotations.get_or_insert_default().insert(FINAL_HEAD_ANNOTATION.to_owned(), head.to_string());
+    lease
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn lease(holder: Option<&str>, epoch: i64, final_head: Option<OpId>) -> LeaseView {
+        LeaseView { resource_version: "1".into(), holder: holder.map(Into::into), epoch, final_head }
+    }
+
+    #[rstest]
+    #[case::free(lease(None, 3, None), Claim::Take)]
+    #[case::held(lease(Some("p-0/u/a"), 3, None), Claim::Mine)]
+    #[case::launcher_restarted(lease(Some("p-0/u/b"), 3, None), Claim::Inherited)]
+    fn may(#[case] lease: LeaseView, #[case] expected: Claim) {
+        assert_eq!(claim(&lease, "p-0/u/a", 3), expected);
+    }
+
+    #[rstest]
+    #[case::another_pod(lease(Some("p-1/v/a"), 3, None))]
+    #[case::same_name_new_pod(lease(Some("p-0/w/a"), 3, None))]
+    #[case::older_epoch(lease(None, 2, None))]
+    #[case::newer_epoch(lease(Some("p-0/u/a"), 4, None))]
+    #[case::given_back(lease(None, 3, Some(OpId::new(3, 9))))]
+    fn may_not(#[case] lease: LeaseView) {
+        assert!(matches!(claim(&lease, "p-0/u/a", 3), Claim::No(_)));
+    }
+
+    #[test]
+    fn giving_back_says_the_last_op_and_bars_the_epoch() {
+        let lease = held(Lease::default(), "p-0/u/a", MicroTime(jiff::Timestamp::UNIX_EPOCH), 6000);
+        let back = LeaseView::of(&released(lease, Some(OpId::new(3, 9))));
+        assert_eq!(
+            back,
+            LeaseView { resource_version: String::new(), ..super::tests::lease(None, 0, Some(OpId::new(3, 9))) }
+        );
+    }
+}

@@ -1,0 +1,169 @@
+//! The control file of a member: what it must remember across a restart of anything.
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | `KPANCHOR` |
+//! | 8 | 4 | version of the format, big-endian, [`VERSION`] |
+//! | 12 | 4 | length n of the body, big-endian |
+//! | 16 | n | the [`Anchors`] as JSON, so that a person can read them |
+//! | 16+n | 4 | CRC-32C of all before, big-endian |
+
+use bytes::{Buf, BufMut};
+use serde::{Deserialize, Serialize};
+
+use crate::{failover::member::GapReport, launcher::protocol::Generation, wal::OpId};
+
+const MAGIC: &[u8; 8] = b"KPANCHOR";
+/// Version of the format.
+pub const VERSION: u32 = 1;
+
+/// What a member remembers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Anchors {
+    /// The pair whose catalog this is.
+    pub pair: String,
+    /// The uuid that all members' kudu-masters share.
+    pub uuid: String,
+    /// The highest epoch that was obeyed. An order or frame of an older one is refused.
+    pub epoch: i64,
+    /// The generation in use; absent before the first base or format.
+    pub generation: Option<Generation>,
+    /// Number of the last generation that was begun; numbers are never used twice.
+    pub last_generation: i64,
+    /// Last op of the base when it was taken; absent for a catalog that was formatted here.
+    pub base_head: Option<OpId>,
+    /// Last op at which this log and the active's agreed when they were last compared.
+    pub diff_head: Option<OpId>,
+    /// Last op known to be durable here when the anchors were written; the log itself may be further.
+    pub replicate_head: Option<OpId>,
+    /// The active's last op known when the anchors were written.
+    pub current_head: Option<OpId>,
+    /// What this member had at its first rejoin in an epoch and the active had not.
+    pub gap: Option<GapReport>,
+}
+
+impl Anchors {
+    /// The anchors of a member that holds nothing yet.
+    pub fn new(pair: impl Into<String>) -> Self {
+        Self {
+            pair: pair.into(),
+            uuid: String::new(),
+            epoch: 0,
+            generation: None,
+            last_generation: 0,
+            base_head: None,
+            diff_head: None,
+            replicate_head: None,
+            current_head: None,
+            gap: None,
+        }
+    }
+}
+
+/// A control file that cannot be trusted. The member stops: it never guesses.
+#[derive(Debug, thiserror::Error)]
+pub enum AnchorsError {
+    /// Not a control file.
+    #[error("it is no control file of a member (it does not begin with KPANCHOR)")]
+    Magic,
+    /// Of a newer operator.
+    #[error(
+        "it has format version {0} and this operator knows version {VERSION}; run the newer operator that wrote it"
+    )]
+    Version(u32),
+    /// Cut short or damaged.
+    #[error("it is damaged (its length or checksum is wrong)")]
+    Damaged,
+    /// Sound bytes that make no sense.
+    #[error("its body cannot be read: {0}")]
+    Body(#[from] serde_json::Error),
+}
+
+impl Anchors {
+    /// The bytes of the control file.
+    pub fn encode(&self) -> Vec<u8> {
+        // The type has no map and no failing serializer, the only errors that serde_json has here.
+        let body = serde_json::to_vec_pretty(self).unwrap_or_default();
+        let mut out = Vec::with_capacity(body.len().saturating_add(20));
+        out.put_slice(MAGIC);
+        out.put_u32(VERSION);
+        out.put_u32(u32::try_from(body.len()).unwrap_or(u32::MAX));
+        out.put_slice(&body);
+        let crc = crc32c::crc32c(&out);
+        out.put_u32(crc);
+        out
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote.
+    ///
+    /// # Errors
+    /// When the bytes are not exactly that; the version is looked at first, so that a newer file is called newer.
+    pub fn decode(bytes: &[u8]) -> Result<Self, AnchorsError> {
+        let mut rest = bytes.strip_prefix(MAGIC.as_slice()).ok_or(AnchorsError::Magic)?;
+        let version = rest.try_get_u32().map_err(|_| AnchorsError::Damaged)?;
+        if version != VERSION {
+            return Err(AnchorsError::Version(version));
+        }
+        let length = rest.try_get_u32().map_err(|_| AnchorsError::Damaged)?;
+        let length = usize::try_from(length).map_err(|_| AnchorsError::Damaged)?;
+        let (body, mut trailer) = rest.split_at_checked(length).ok_or(AnchorsError::Damaged)?;
+        let crc = trailer.try_get_u32().map_err(|_| AnchorsError::Damaged)?;
+        let checked = bytes.len().checked_sub(4).and_then(|end| bytes.get(..end)).ok_or(AnchorsError::Damaged)?;
+        if trailer.has_remaining() || crc32c::crc32c(checked) != crc {
+            return Err(AnchorsError::Damaged);
+        }
+        Ok(serde_json::from_slice(body)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn some() -> Anchors {
+        Anchors {
+            uuid: "0123456789abcdef0123456789abcdef".into(),
+            epoch: 7,
+            generation: Some("gen-3".into()),
+            last_generation: 3,
+            diff_head: Some(OpId::new(6_000_001, 40)),
+            ..Anchors::new("demo")
+        }
+    }
+
+    #[test]
+    fn what_goes_in_comes_out() {
+        assert_eq!(Anchors::decode(&some().encode()).unwrap(), some());
+    }
+
+    #[test]
+    fn a_newer_file_is_called_newer() {
+        let mut bytes = some().encode();
+        bytes[11] = 2;
+        assert!(matches!(Anchors::decode(&bytes), Err(AnchorsError::Version(2))));
+    }
+
+    proptest! {
+        #[test]
+        fn any_cut_is_found(at: prop::sample::Index) {
+            let bytes = some().encode();
+            prop_assert!(Anchors::decode(&bytes[..at.index(bytes.len())]).is_err());
+        }
+
+        #[test]
+        fn any_flipped_bit_is_found(at: prop::sample::Index, bit in 0u8..8) {
+            let mut bytes = some().encode();
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1u8 << bit;
+            prop_assert!(Anchors::decode(&bytes).is_err());
+        }
+
+        #[test]
+        fn any_bytes_are_survived(bytes: Vec<u8>) {
+            let _ = Anchors::decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What a member knows of itself, for whoever asks.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use super::config::SidecarConfig;
+use crate::{
+    api::{MemberState, Role},
+    failover::member::{GapReport, MemberReport, StandbyReport},
+    replication::Anchors,
+    wal::OpId,
+};
+
+/// What a member knows of itself. Written by its duty, read by the report and the control socket.
+#[derive(Debug)]
+pub struct Board {
+    pair: String,
+    member: String,
+    facts: Mutex<Facts>,
+}
+
+/// The facts on the board.
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    pub(super) identity: String,
+    pub(super) epoch: i64,
+    pub(super) role: Role,
+    pub(super) state: MemberState,
+    pub(super) catalog_uuid: Option<String>,
+    pub(super) head: Option<OpId>,
+    pub(super) applied_head: Option<OpId>,
+    pub(super) active_head: Option<OpId>,
+    pub(super) active_heard: Option<Instant>,
+    pub(super) standbys: BTreeMap<String, (OpId, Instant)>,
+    pub(super) master_stopped: bool,
+    pub(super) gap: Option<GapReport>,
+    pub(super) message: Option<String>,
+}
+
+impl Board {
+    /// The board of a member that has just been started.
+    pub(super) fn new(config: &SidecarConfig, anchors: &Anchors) -> Self {
+        Self {
+            pair: config.pair.clone(),
+            member: config.member.clone(),
+            facts: Mutex::new(Facts {
+                identity: config.identity_prefix.clone(),
+                epoch: anchors.epoch,
+                role: Role::Unknown,
+                state: MemberState::Waiting,
+                catalog_uuid: anchors.generation.as_ref().map(|_| anchors.uuid.clone()),
+                head: None,
+                applied_head: None,
+                active_head: None,
+                active_heard: None,
+                standbys: BTreeMap::new(),
+                master_stopped: false,
+                gap: anchors.gap.clone(),
+                message: None,
+            }),
+        }
+    }
+
+    /// The facts, to read or change.
+    pub(super) fn facts(&self) -> MutexGuard<'_, Facts> {
+        // Facts are plain values: whoever panicked while it held them cannot have left half a change of importance.
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets what the member is and does; what was wrong before is over.
+    pub(super) fn enter(&self, role: Role, state: MemberState) {
+        let mut facts = self.facts();
+        if (facts.role, facts.state) != (role, state) {
+            tracing::info!(?role, ?state, epoch = facts.epoch, "state");
+        }
+        (facts.role, facts.state, facts.message) = (role, state, None);
+    }
+
+    /// The report as it is now.
+    pub fn report(&self) -> MemberReport {
+        let facts = self.facts().clone();
+        let milliseconds = |since: Instant| u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        MemberReport {
+            pair: self.pair.clone(),
+            member: self.member.clone(),
+            identity: facts.identity,
+            epoch: facts.epoch,
+            role: facts.role,
+            state: facts.state,
+            has_catalog: facts.catalog_uuid.is_some(),
+            catalog_uuid: facts.catalog_uuid,
+            head: facts.head,
+            applied_head: facts.applied_head,
+            active_head: facts.active_head,
+            active_heard_milliseconds_ago: facts.active_heard.map(milliseconds),
+            standbys: facts
+                .standbys
+                .into_iter()
+                .map(|(member, (head, heard))| StandbyReport {
+                    member,
+                    replicate_head: Some(head),
+                    heard_milliseconds_ago: milliseconds(heard),
+                })
+                .collect(),
+            master_stopped: facts.master_stopped,
+            gap: facts.gap,
+            message: facts.message,
+        }
+    }
+
+    /// Whether the member does what a healthy one does: serves, or streams.
+    pub fn is_ready(&self) -> bool {
+        matches!(self.facts().state, MemberState::Serving | MemberState::Streaming)
+    }
+}

@@ -1,0 +1,224 @@
+//! Orders from the pair's status; the Lease in the API server.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::MicroTime};
+use kube::{
+    Api, Client,
+    api::PostParams,
+    runtime::{WatchStreamExt, watcher},
+};
+use tokio::{sync::watch, time::timeout};
+
+use super::{Acquired, Addresses, Renewal};
+use crate::{
+    api::{FailoverSpec, KuduMasterPair, names},
+    clock,
+    failover::{
+        order::{Order, order_for},
+        tenure::{self, Claim, LeaseView},
+    },
+    sidecar::SidecarError,
+    wal::OpId,
+};
+
+/// Orders from the pair's status; the Lease in the API server.
+#[derive(Debug)]
+pub struct KubernetesCoordinator {
+    pair: String,
+    namespace: String,
+    leases: Api<Lease>,
+    orders: watch::Receiver<Order>,
+    timing: Arc<Mutex<FailoverSpec>>,
+    watcher: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for KubernetesCoordinator {
+    fn drop(&mut self) {
+        self.watcher.abort();
+    }
+}
+
+impl KubernetesCoordinator {
+    /// Watches the pair from now on.
+    pub fn begin(client: Client, namespace: &str, pair: &str, member: &str) -> Self {
+        let (sender, orders) = watch::channel(Order::Wait);
+        let timing = Arc::new(Mutex::new(FailoverSpec::default()));
+        let pairs: Api<KuduMasterPair> = Api::namespaced(client.clone(), namespace);
+        let watcher = tokio::spawn(follow_pair(pairs, pair.to_owned(), member.to_owned(), sender, Arc::clone(&timing)));
+        Self {
+            pair: pair.to_owned(),
+            namespace: namespace.to_owned(),
+            leases: Api::namespaced(client, namespace),
+            orders,
+            timing,
+            watcher,
+        }
+    }
+
+    pub(super) fn orders(&self) -> watch::Receiver<Order> {
+        self.orders.clone()
+    }
+
+    pub(super) fn addresses(&self, member: &str) -> Addresses {
+        let host = names::member_host(&self.pair, member, &self.namespace);
+        Addresses { link: format!("{host}:{}", names::LINK_PORT), rpc: format!("{host}:{}", names::RPC_PORT) }
+    }
+
+    pub(super) fn admits(&self, member: &str) -> bool {
+        member
+            .strip_prefix(&self.pair)
+            .and_then(|rest| rest.strip_prefix('-'))
+            .is_some_and(|ordinal| ordinal.len() == 1 && ordinal.parse::<u8>().is_ok())
+    }
+
+    pub(super) fn renew_interval(&self) -> Duration {
+        milliseconds(self.timing().renew_interval_milliseconds)
+    }
+
+    pub(super) async fn acquire(&self, identity: &str, epoch: i64) -> Result<Acquired, SidecarError> {
+        let asked = clock::boot_ns();
+        let Some(lease) = self.get().await? else {
+            return Ok(Acquired::NotYet("the pair's Lease does not exist yet".to_owned()));
+        };
+        match tenure::claim(&LeaseView::of(&lease), identity, epoch) {
+            Claim::Inherited => Ok(Acquired::Inherited),
+            Claim::No(reason) => Ok(Acquired::NotYet(reason)),
+            Claim::Mine | Claim::Take => {
+                let lease = tenure::held(lease, identity, now(), self.timing().lease_duration_milliseconds);
+                match self.replace(&lease).await {
+                    Ok(()) => Ok(Acquired::Until(Some(self.deadline(asked)))),
+                    Err(WriteError::Conflict) => Ok(Acquired::NotYet("the Lease was changed meanwhile".to_owned())),
+                    Err(WriteError::Other(error)) => Err(error),
+                }
+            }
+        }
+    }
+
+    pub(super) async fn renew(&self, identity: &str, epoch: i64) -> Result<Renewal, SidecarError> {
+        let asked = clock::boot_ns();
+        let Some(lease) = self.get().await? else {
+            return Ok(Renewal::Lost("the pair's Lease was deleted".to_owned()));
+        };
+        let view = LeaseView::of(&lease);
+        if view.holder.as_deref() != Some(identity) || view.epoch != epoch {
+            let holder = view.holder.unwrap_or_else(|| "nobody".to_owned());
+            return Ok(Renewal::Lost(format!("it is held by {holder} for epoch {}", view.epoch)));
+        }
+        let lease = tenure::held(lease, identity, now(), self.timing().lease_duration_milliseconds);
+        match self.replace(&lease).await {
+            Ok(()) => Ok(Renewal::Until(Some(self.deadline(asked)))),
+            // Who changed it is seen at the next try, which comes soon.
+            Err(WriteError::Conflict) => Err(SidecarError::Coordinator("the Lease was changed meanwhile".to_owned())),
+            Err(WriteError::Other(error)) => Err(error),
+        }
+    }
+
+    pub(super) async fn release(
+        &self,
+        identity: &str,
+        epoch: i64,
+        final_head: Option<OpId>,
+    ) -> Result<(), SidecarError> {
+        loop {
+            let Some(lease) = self.get().await? else { return Ok(()) };
+            let view = LeaseView::of(&lease);
+            let own =
+                view.holder.as_deref().is_some_and(|holder| holder == identity || tenure::same_pod(holder, identity));
+            if !own || view.epoch != epoch {
+                return Ok(());
+            }
+            match self.replace(&tenure::released(lease, final_head)).await {
+                Err(WriteError::Conflict) => {}
+                Err(WriteError::Other(error)) => return Err(error),
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+
+    fn timing(&self) -> FailoverSpec {
+        self.timing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn deadline(&self, asked_boot_ns: u64) -> u64 {
+        clock::after(asked_boot_ns, milliseconds(self.timing().renew_deadline_milliseconds))
+    }
+
+    /// One request may take as long as is left between two renewals and the deadline, no longer.
+    fn request_timeout(&self) -> Duration {
+        let timing = self.timing();
+        milliseconds(timing.renew_deadline_milliseconds.saturating_sub(timing.renew_interval_milliseconds) / 2)
+            .max(Duration::from_millis(200))
+    }
+
+    async fn get(&self) -> Result<Option<Lease>, SidecarError> {
+        let name = names::lease(&self.pair);
+        match timeout(self.request_timeout(), self.leases.get_opt(&name)).await {
+            Err(_) => {
+                Err(SidecarError::Coordinator("the API server did not answer in time about the Lease".to_owned()))
+            }
+            Ok(result) => {
+                result.map_err(|error| SidecarError::Coordinator(format!("the Lease {name} cannot be read: {error}")))
+            }
+        }
+    }
+
+    async fn replace(&self, lease: &Lease) -> Result<(), WriteError> {
+        let name = names::lease(&self.pair);
+        let params = PostParams { field_manager: Some("kudu-pair-sidecar".to_owned()), ..PostParams::default() };
+        match timeout(self.request_timeout(), self.leases.replace(&name, &params, lease)).await {
+            Err(_) => Err(WriteError::Other(SidecarError::Coordinator(
+                "the API server did not answer in time to a change of the Lease".to_owned(),
+            ))),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(kube::Error::Api(status))) if status.code == 409 => Err(WriteError::Conflict),
+            Ok(Err(error)) => Err(WriteError::Other(SidecarError::Coordinator(format!(
+                "the Lease {name} cannot be written: {error}"
+            )))),
+        }
+    }
+}
+
+enum WriteError {
+    Conflict,
+    Other(SidecarError),
+}
+
+fn milliseconds(count: i32) -> Duration {
+    Duration::from_millis(u64::try_from(count).unwrap_or(0))
+}
+
+fn now() -> MicroTime {
+    MicroTime(jiff::Timestamp::now())
+}
+
+/// Turns each state of the pair into this member's order.
+async fn follow_pair(
+    pairs: Api<KuduMasterPair>,
+    pair: String,
+    member: String,
+    orders: watch::Sender<Order>,
+    timing: Arc<Mutex<FailoverSpec>>,
+) {
+    let config = watcher::Config::default().fields(&format!("metadata.name={pair}"));
+    let mut changes = watcher(pairs, config).default_backoff().applied_objects().boxed();
+    loop {
+        match changes.try_next().await {
+            Ok(Some(object)) => {
+                *timing.lock().unwrap_or_else(PoisonError::into_inner) = object.spec.failover.clone();
+                let order = object.status.as_ref().map_or(Order::Wait, |status| order_for(&member, status));
+                orders.send_if_modified(|old| {
+                    let changed = *old != order;
+                    *old = order;
+                    changed
+                });
+            }
+            Ok(None) => return,
+            Err(error) => tracing::warn!(%error, "the pair cannot be watched; the last order stands"),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Who gives orders and keeps the Lease: Kubernetes, or a person.
+
+mod kubernetes;
+mod manual;
+
+use std::{net::IpAddr, time::Duration};
+
+use tokio::sync::watch;
+
+pub use self::{
+    kubernetes::KubernetesCoordinator,
+    manual::{ManualConfig, ManualCoordinator, ManualRole, Upstream},
+};
+use super::SidecarError;
+use crate::{failover::order::Order, wal::OpId};
+
+/// Where a member is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Addresses {
+    /// Its sidecar's link, `host:port`.
+    pub(super) link: String,
+    /// Its kudu-master's RPC, `host:port`.
+    pub(super) rpc: String,
+}
+
+/// What became of an attempt to take the Lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Acquired {
+    /// It is this member's; kudu-master may run until then. No time means no Lease, and no end.
+    Until(Option<u64>),
+    /// An earlier launcher of the same pod held it and is dead.
+    Inherited,
+    /// It may not be taken now.
+    NotYet(String),
+}
+
+/// What became of a renewal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Renewal {
+    /// As in [`Acquired::Until`].
+    Until(Option<u64>),
+    /// It is another's, or for another epoch.
+    Lost(String),
+}
+
+/// Who gives orders and keeps the Lease.
+#[derive(Debug)]
+pub enum Coordinator {
+    /// The pair's status and Lease in an API server.
+    Kubernetes(KubernetesCoordinator),
+    /// A person or a program, through `kudu-pair ctl`. It has to make sure that there is one active.
+    Manual(ManualCoordinator),
+}
+
+impl Coordinator {
+    pub(super) fn orders(&self) -> watch::Receiver<Order> {
+        match self {
+            Self::Kubernetes(kubernetes) => kubernetes.orders(),
+            Self::Manual(manual) => manual.orders(),
+        }
+    }
+
+    pub(super) fn addresses(&self, member: &str) -> Addresses {
+        match self {
+            Self::Kubernetes(kubernetes) => kubernetes.addresses(member),
+            Self::Manual(manual) => manual.addresses(),
+        }
+    }
+
+    /// Whether `member`, calling from `address`, is one of the pair.
+    pub(super) fn admits(&self, member: &str, address: IpAddr) -> bool {
+        match self {
+            Self::Kubernetes(kubernetes) => kubernetes.admits(member),
+            Self::Manual(manual) => manual.admits(member, address),
+        }
+    }
+
+    pub(super) fn renew_interval(&self) -> Duration {
+        match self {
+            Self::Kubernetes(kubernetes) => kubernetes.renew_interval(),
+            Self::Manual(_) => manual::RENEW_INTERVAL,
+        }
+    }
+
+    pub(super) async fn acquire(&self, identity: &str, epoch: i64) -> Result<Acquired, SidecarError> {
+        match self {
+            Self::Kubernetes(kubernetes) => kubernetes.acquire(identity, epoch).await,
+            Self::Manual(_) => Ok(Acquired::Until(None)),
+        }
+    }
+
+    pub(super) async fn renew(&self, identity: &str, epoch: i64) -> Result<Renewal, SidecarError> {
+        match self {
+            Self::Kubernetes(kubernetes) => kubernetes.renew(identity, epoch).await,
+            Self::Manual(_) => Ok(Renewal::Until(None)),
+        }
+    }
+
+    pub(super) async fn release(
+        &self,
+        identity: &str,
+        epoch: i64,
+        final_head: Option<OpId>,
+    ) -> Result<(), SidecarError> {
+        match self {
+            Self::Kubernetes(kubernetes) => kubernetes.release(identity, epoch, final_head).await,
+            Self::Manual(_) => Ok(()),
+        }
+    }
+}

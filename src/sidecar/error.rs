@@ -1,0 +1,151 @@
+//! What can go wrong in a sidecar.
+
+use std::path::PathBuf;
+
+use crate::{
+    launcher::client::LauncherError,
+    replication::{anchors::AnchorsError, frame::FrameError, message::MessageError, sender::SenderError},
+    wal::OpId,
+    waldir::{AppendError, ReadError, TailError},
+};
+
+/// What can go wrong in a sidecar. The text goes into the member's report, so it says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum SidecarError {
+    /// An address that cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address or socket.
+        address: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A control file that cannot be trusted.
+    #[error("the control file {} cannot be used: {source}; restore it, or empty the member's volumes so that it takes a new base", path.display())]
+    Anchors {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: AnchorsError,
+    },
+    /// The control file is another pair's.
+    #[error("the volume belongs to pair {found:?} and this member to {wanted:?}; give the member a volume of its own")]
+    OtherPair {
+        /// The pair in the control file.
+        found: String,
+        /// The pair of this member.
+        wanted: String,
+    },
+    /// Files that cannot be read, written or moved.
+    #[error("cannot {what} {}: {source}{}", path.display(), advice(source))]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// With which file or folder.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The launcher did not do what it was asked.
+    #[error(transparent)]
+    Launcher(#[from] LauncherError),
+    /// Another member that speaks nonsense.
+    #[error("from {peer}: {source}")]
+    Frame {
+        /// Who.
+        peer: String,
+        /// What.
+        source: FrameError,
+    },
+    /// Another member that speaks nonsense.
+    #[error("from {peer}: {source}")]
+    Message {
+        /// Who.
+        peer: String,
+        /// What.
+        source: MessageError,
+    },
+    /// A connection that broke.
+    #[error("the connection with {peer}: {source}")]
+    Link {
+        /// With whom.
+        peer: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A message out of turn.
+    #[error("{peer} sent {got} where {wanted} was due")]
+    OutOfTurn {
+        /// Who.
+        peer: String,
+        /// What came.
+        got: String,
+        /// What should have come.
+        wanted: &'static str,
+    },
+    /// The other member refuses.
+    #[error("{peer} does not serve this member: {reason}")]
+    Refused {
+        /// Who.
+        peer: String,
+        /// Why.
+        reason: String,
+    },
+    /// A frame of an older reign.
+    #[error(
+        "{peer} speaks for epoch {theirs} and this member has obeyed epoch {ours}; a deposed active is not followed"
+    )]
+    OldEpoch {
+        /// Who.
+        peer: String,
+        /// Its epoch.
+        theirs: i64,
+        /// Ours.
+        ours: i64,
+    },
+    /// An acknowledgement that cannot be.
+    #[error(transparent)]
+    Sender(#[from] SenderError),
+    /// The log cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The live log cannot be followed.
+    #[error(transparent)]
+    Tail(#[from] TailError),
+    /// The log cannot be appended to.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// An order to serve without a catalog.
+    #[error(
+        "this member is to serve, but there is no catalog on its volumes; a second one is never formatted. Switch to a member that has the catalog, or restore this member's volumes"
+    )]
+    NoCatalog,
+    /// An order to serve with too short a log.
+    #[error(
+        "this member is to serve from {gate} on, but its log ends at {head}; it does not serve with less than what was recorded"
+    )]
+    BelowGate {
+        /// What it must have.
+        gate: OpId,
+        /// What it has.
+        head: OpId,
+    },
+    /// The coordinator cannot be reached or refuses.
+    #[error("{0}")]
+    Coordinator(String),
+    /// kudu-master does not stay up.
+    #[error("kudu-master does not stay up: {0}")]
+    CrashLoop(String),
+}
+
+const NO_SPACE: &str = "; the volume is full: enlarge it (the PVC's size), or remove what does not belong there";
+
+fn advice(source: &std::io::Error) -> &'static str {
+    if source.kind() == std::io::ErrorKind::StorageFull { NO_SPACE } else { "" }
+}
+
+/// Names the file in an I/O error.
+pub(super) fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> SidecarError {
+    let path = path.into();
+    move |source| SidecarError::Io { what, path, source }
+}

@@ -1,0 +1,200 @@
+//! One duty at a time: takes the member's order, carries it out, and ends it before the next begins.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    SidecarError,
+    board::Board,
+    config::SidecarConfig,
+    coordinator::Coordinator,
+    follow, generation, serve,
+    shipping::{Current, blocking},
+    store::AnchorStore,
+};
+use crate::{
+    api::{MemberState, Role},
+    failover::order::Order,
+    launcher::{
+        client::{LauncherClient, LauncherError},
+        protocol::{LauncherStatus, MasterState, Request},
+    },
+};
+
+/// Pause before a duty that failed is begun again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Pause before a launcher that is not there is looked for again; its container starts with this one.
+const LAUNCHER_PAUSE: Duration = Duration::from_millis(100);
+
+/// A member and all it works with.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) config: SidecarConfig,
+    pub(super) anchors: AnchorStore,
+    pub(super) board: Arc<Board>,
+    pub(super) coordinator: Arc<Coordinator>,
+    pub(super) shipping: Current,
+    pub(super) stop: CancellationToken,
+}
+
+/// The order being carried out, and whether it still stands.
+#[derive(Debug)]
+pub(super) struct Duty {
+    order: Order,
+    orders: watch::Receiver<Order>,
+    stop: CancellationToken,
+}
+
+impl Duty {
+    /// Whether another order has come, or the sidecar is ending.
+    pub(super) fn is_over(&self) -> bool {
+        self.stop.is_cancelled() || !self.orders.borrow().continues(&self.order)
+    }
+
+    /// Resolves when [`is_over`](Self::is_over).
+    pub(super) async fn over(&mut self) {
+        let order = &self.order;
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            ended = self.orders.wait_for(|next| !next.continues(order)) => {
+                if ended.is_err() {
+                    // The coordinator is gone: nobody gives orders any more, so this one stands.
+                    self.stop.cancelled().await;
+                }
+            }
+        }
+    }
+
+    /// The order that stands now; none when the sidecar is ending.
+    pub(super) fn next(&self) -> Option<Order> {
+        (!self.stop.is_cancelled()).then(|| self.orders.borrow().clone())
+    }
+}
+
+impl Member {
+    /// Carries out orders until the sidecar is to end.
+    pub(super) async fn run(mut self) {
+        while !self.stop.is_cancelled() {
+            let mut duty = {
+                let mut orders = self.coordinator.orders();
+                let order = orders.borrow_and_update().clone();
+                Duty { order, orders, stop: self.stop.clone() }
+            };
+            if let Err(error) = self.carry_out(&mut duty).await {
+                tracing::error!(%error, order = ?duty.order, "the order cannot be carried out");
+                let mut facts = self.board.facts();
+                (facts.state, facts.message) = (MemberState::Failed, Some(error.to_string()));
+                drop(facts);
+                tokio::select! {
+                    () = duty.over() => {}
+                    () = sleep(RETRY_PAUSE) => {}
+                }
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, duty: &mut Duty) -> Result<(), SidecarError> {
+        let order = duty.order.clone();
+        tracing::info!(?order, "order");
+        let known = self.anchors.current().epoch;
+        if order != Order::Wait && order.epoch() < known {
+            let order_epoch = order.epoch();
+            self.board.enter(Role::Unknown, MemberState::Waiting);
+            self.board.facts().message = Some(format!(
+                "the order is for epoch {order_epoch} and this member has obeyed epoch {known}; it waits for a newer one"
+            ));
+            duty.over().await;
+            return Ok(());
+        }
+        match order {
+            Order::Wait => {
+                // A kudu-master that runs under no order is not stopped here: its launcher does that when its Lease is over,
+                // and until the first order is known it may well be the active.
+                self.board.enter(Role::Unknown, MemberState::Waiting);
+                self.look_at_log().await?;
+                duty.over().await;
+                Ok(())
+            }
+            Order::Follow { epoch, active, .. } => follow::run(self, duty, epoch, &active).await,
+            Order::Serve { epoch, gate, format } => serve::run(self, duty, epoch, gate, format).await,
+            Order::StandDown { epoch, successor } => serve::stand_down(self, duty, epoch, successor).await,
+        }
+    }
+
+    /// Remembers an epoch durably before anything of it is obeyed.
+    pub(super) fn obey(&mut self, epoch: i64) -> Result<(), SidecarError> {
+        self.anchors.update(|anchors| anchors.epoch = anchors.epoch.max(epoch))?;
+        self.board.facts().epoch = self.anchors.current().epoch;
+        Ok(())
+    }
+
+    /// Sends one request to the launcher.
+    pub(super) async fn call(&self, request: Request) -> Result<LauncherStatus, SidecarError> {
+        let mut client = LauncherClient::connect(&self.config.launcher_socket).await?;
+        let status = client.call(request).await?;
+        self.observe(&status);
+        Ok(status)
+    }
+
+    /// The launcher's status, once it is there.
+    pub(super) async fn launcher_status(&self, duty: &mut Duty) -> Result<Option<LauncherStatus>, SidecarError> {
+        loop {
+            match self.call(Request::Status).await {
+                Ok(status) => return Ok(Some(status)),
+                Err(SidecarError::Launcher(LauncherError::NotThere { .. })) => {}
+                Err(error) => return Err(error),
+            }
+            tokio::select! {
+                () = duty.over() => return Ok(None),
+                () = sleep(LAUNCHER_PAUSE) => {}
+            }
+        }
+    }
+
+    /// Makes sure that kudu-master is not running, however long that takes.
+    pub(super) async fn stop_master(&self) -> Result<LauncherStatus, SidecarError> {
+        loop {
+            match self.call(Request::Stop).await {
+                Err(SidecarError::Launcher(LauncherError::NotThere { .. })) => sleep(LAUNCHER_PAUSE).await,
+                other => return other,
+            }
+        }
+    }
+
+    /// The name under which this member may hold the Lease while this launcher runs.
+    pub(super) fn identity(&self, launcher: &LauncherStatus) -> String {
+        format!("{}/{}", self.config.identity_prefix, launcher.instance)
+    }
+
+    /// Moves away generations that a crash left behind, with their logs kept.
+    pub(super) async fn tidy(&mut self) -> Result<(), SidecarError> {
+        let (wal_dir, data_dir) = (self.config.wal_dir.clone(), self.config.data_dir.clone());
+        let current = self.anchors.current().generation;
+        blocking(move || {
+            for leftover in generation::leftovers(&wal_dir, current.as_deref())? {
+                tracing::info!(generation = leftover, "a replaced generation is removed, its log kept");
+                generation::quarantine(&wal_dir, &data_dir, &leftover)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Puts the head of the log at rest on the board.
+    pub(super) async fn look_at_log(&self) -> Result<(), SidecarError> {
+        if let Some(generation) = self.anchors.current().generation {
+            let folder = generation::log_folder(&self.config.wal_dir, &generation);
+            let summary = blocking(move || super::log::summarize(&folder)).await?;
+            self.board.facts().head = summary.last;
+        }
+        Ok(())
+    }
+
+    fn observe(&self, status: &LauncherStatus) {
+        let mut facts = self.board.facts();
+        facts.identity = self.identity(status);
+        facts.master_stopped = !matches!(status.master, MasterState::Running { .. });
+    }
+}

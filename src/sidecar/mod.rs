@@ -1,0 +1,84 @@
+//! The sidecar: one beside each kudu-master. It carries out the order that its member has been given.
+//!
+//! ```text
+//! coordinator ──order──▶ member ──▶ serve   : lease, launcher, shipping ──▶ link ──▶ standbys
+//!     ▲                    │        follow  : link ──▶ store
+//!     └──── board ◀────────┘        (one duty at a time, each ended before the next begins)
+//! ```
+
+pub mod board;
+pub mod config;
+pub mod control_socket;
+pub mod coordinator;
+mod error;
+mod follow;
+mod generation;
+mod link;
+mod log;
+mod member;
+mod report;
+mod serve;
+mod shipping;
+mod standby_feed;
+mod store;
+mod tenancy;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+pub use error::SidecarError;
+
+use crate::launcher::{
+    client::LauncherClient,
+    protocol::{LauncherStatus, MasterState, Request},
+};
+
+use self::{board::Board, config::SidecarConfig, coordinator::Coordinator, member::Member, store::AnchorStore};
+
+/// Runs a sidecar until `stop`; it then ends its reign, if it has one, gives the Lease back and returns.
+///
+/// # Errors
+/// When it cannot begin: an address in use, a control file that cannot be trusted.
+pub async fn run(
+    config: SidecarConfig,
+    coordinator: Arc<Coordinator>,
+    stop: CancellationToken,
+) -> Result<(), SidecarError> {
+    let anchors = AnchorStore::open(&config.wal_dir, &config.pair)?;
+    let board = Arc::new(Board::new(&config, &anchors.current()));
+    let servers = CancellationToken::new();
+    let shipping = shipping::Current::default();
+    resume(&config, &coordinator).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(report::serve(report::bind(config.report_listen).await?, Arc::clone(&board), servers.clone()));
+    tasks.spawn(control_socket::serve(
+        control_socket::bind(&config.control_socket)?,
+        Arc::clone(&board),
+        Arc::clone(&coordinator),
+        servers.clone(),
+    ));
+    tasks.spawn(standby_feed::serve(
+        link::bind(config.link_listen).await?,
+        config.pair.clone(),
+        Arc::clone(&coordinator),
+        shipping.clone(),
+        Arc::clone(&board),
+        servers.clone(),
+    ));
+    Member { config, anchors, board, coordinator, shipping, stop }.run().await;
+    servers.cancel();
+    while tasks.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Without Kubernetes nobody repeats an order after a restart of the sidecar alone: a kudu-master that its launcher still
+/// runs just goes on.
+async fn resume(config: &SidecarConfig, coordinator: &Coordinator) {
+    let Coordinator::Manual(manual) = coordinator else { return };
+    let Ok(mut launcher) = LauncherClient::connect(&config.launcher_socket).await else { return };
+    if let Ok(LauncherStatus { master: MasterState::Running { epoch, .. }, .. }) = launcher.call(Request::Status).await
+    {
+        manual.promote(epoch, None, None);
+    }
+}

@@ -1,0 +1,359 @@
+//! The duty of an active: hold the Lease, run kudu-master, offer its log; and how a reign ends.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{sleep, timeout};
+
+use super::{
+    SidecarError,
+    coordinator::Acquired,
+    generation,
+    member::{Duty, Member},
+    shipping::{Offer, Shipping, blocking},
+    tenancy::{Standing, Tenancy},
+};
+use crate::{
+    api::{MemberState, Role},
+    clock,
+    failover::order::Order,
+    launcher::{
+        client::LauncherError,
+        protocol::{Generation, LauncherStatus, MasterState, Request, StopReason},
+    },
+    replication::terms,
+    wal::OpId,
+    waldir::LogAppender,
+};
+
+/// Pause before a Lease that may not be taken yet is looked at again.
+const ACQUIRE_PAUSE: Duration = Duration::from_millis(50);
+/// Pause between two looks at the launcher.
+const WATCH_PAUSE: Duration = Duration::from_millis(200);
+/// How long a reign that ends waits until its named successor has the whole log.
+const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a reign that ends without a named successor waits for the standbys: less than the two seconds that a
+/// kubelet gives a pod which is deleted by force.
+const PARTING_PATIENCE: Duration = Duration::from_millis(1200);
+
+/// Why a reign ends.
+#[derive(Debug)]
+enum End {
+    /// Another order, or the sidecar is ending.
+    Ordered(Option<Order>),
+    /// Another member may take over from now on.
+    LeaseLost,
+    /// The launcher's container was restarted; its kudu-master is dead.
+    LauncherRestarted,
+    /// kudu-master does not stay up.
+    CrashLoop(String),
+}
+
+/// Serves in `epoch` until the order changes or the Lease is lost.
+pub(super) async fn run(
+    member: &mut Member,
+    duty: &mut Duty,
+    epoch: i64,
+    gate: Option<OpId>,
+    format: Option<String>,
+) -> Result<(), SidecarError> {
+    member.board.enter(Role::Standby, MemberState::Promoting);
+    let Some(launcher) = member.launcher_status(duty).await? else { return Ok(()) };
+    let resumed = matches!(launcher.master, MasterState::Running { epoch: running, .. } if running == epoch);
+    if !resumed {
+        member.stop_master().await?;
+    }
+    let Some(tenancy) = acquire(member, duty, &launcher, epoch).await? else { return Ok(()) };
+    member.obey(epoch)?;
+    let mut reign = Reign { tenancy, launcher, epoch, generation: String::new() };
+    let begun = reign.begin(member, gate, format, resumed).await;
+    let (shipping, own_head) = match begun {
+        Ok(begun) => begun,
+        Err(error) => {
+            // Nothing ran in this reign: give the Lease back, so that another member can be chosen at once.
+            member.stop_master().await?;
+            let head = member.board.facts().head;
+            release(member, epoch, &reign.launcher, head).await;
+            return Err(error);
+        }
+    };
+    let offer = member.shipping.offer(&shipping);
+    let end = reign.watch(member, duty, &shipping, own_head, resumed).await?;
+    tracing::info!(epoch, ?end, "the reign ends");
+    reign.end(member, duty, end, &shipping, &offer).await
+}
+
+/// Ends what may be left of a reign that this run of the sidecar did not begin: kudu-master is stopped, the log shipped, the
+/// Lease given back.
+pub(super) async fn stand_down(
+    member: &mut Member,
+    duty: &mut Duty,
+    epoch: i64,
+    successor: Option<String>,
+) -> Result<(), SidecarError> {
+    member.board.enter(Role::Active, MemberState::StandingDown);
+    let launcher = member.stop_master().await?;
+    let Some(generation) = member.anchors.current().generation else {
+        release(member, epoch, &launcher, None).await;
+        duty.over().await;
+        return Ok(());
+    };
+    let folder = generation::log_folder(&member.config.wal_dir, &generation);
+    let shipping = Shipping::begin(epoch, member.anchors.current().uuid, folder);
+    let offer = member.shipping.offer(&shipping);
+    part(member, &shipping, epoch, &launcher, successor).await?;
+    duty.over().await;
+    drop(offer);
+    Ok(())
+}
+
+async fn acquire(
+    member: &mut Member,
+    duty: &mut Duty,
+    launcher: &LauncherStatus,
+    epoch: i64,
+) -> Result<Option<Tenancy>, SidecarError> {
+    let identity = member.identity(launcher);
+    loop {
+        match member.coordinator.acquire(&identity, epoch).await? {
+            Acquired::Until(deadline_boot_ns) => {
+                return Ok(Some(Tenancy::begin(
+                    Arc::clone(&member.coordinator),
+                    member.config.launcher_socket.clone(),
+                    identity,
+                    epoch,
+                    deadline_boot_ns,
+                )));
+            }
+            Acquired::Inherited => {
+                // An earlier run of the launcher held it and is dead: its reign is over. The log says how far it came.
+                member.look_at_log().await?;
+                let head = member.board.facts().head;
+                release(member, epoch, launcher, head).await;
+            }
+            Acquired::NotYet(reason) => member.board.facts().message = Some(reason),
+        }
+        tokio::select! {
+            () = duty.over() => return Ok(None),
+            () = sleep(ACQUIRE_PAUSE) => {}
+        }
+    }
+}
+
+struct Reign {
+    tenancy: Tenancy,
+    launcher: LauncherStatus,
+    epoch: i64,
+    generation: Generation,
+}
+
+impl Reign {
+    /// Starts kudu-master, unless it runs already, and follows its log. Returns the head that it was started from.
+    async fn begin(
+        &mut self,
+        member: &mut Member,
+        gate: Option<OpId>,
+        format: Option<String>,
+        resumed: bool,
+    ) -> Result<(Arc<Shipping>, Option<OpId>), SidecarError> {
+        let mut own_head = None;
+        self.generation = match (member.anchors.current().generation, format) {
+            (Some(generation), _) => generation,
+            (None, Some(uuid)) => self.format(member, uuid).await?,
+            (None, None) => return Err(SidecarError::NoCatalog),
+        };
+        if !resumed {
+            member.tidy().await?;
+            own_head = self.prepare(member, gate).await?;
+            self.start(member).await?;
+        }
+        let folder = generation::log_folder(&member.config.wal_dir, &self.generation);
+        Ok((Shipping::begin(self.epoch, member.anchors.current().uuid, folder), own_head))
+    }
+
+    /// Formats the pair's catalog: only ever ordered until the pair's first active has served.
+    async fn format(&self, member: &mut Member, uuid: String) -> Result<Generation, SidecarError> {
+        member.board.enter(Role::Standby, MemberState::Formatting);
+        let number = member.anchors.current().last_generation.saturating_add(1);
+        member.anchors.update(|anchors| anchors.last_generation = number)?;
+        let generation = generation::name(number);
+        member.call(Request::Format { generation: generation.clone(), uuid: uuid.clone() }).await?;
+        member.anchors.update(|anchors| {
+            anchors.uuid.clone_from(&uuid);
+            anchors.generation = Some(generation.clone());
+        })?;
+        member.board.facts().catalog_uuid = Some(uuid);
+        member.board.enter(Role::Standby, MemberState::Promoting);
+        Ok(generation)
+    }
+
+    /// Checks the log against the gate and raises the term into this reign's own range.
+    async fn prepare(&self, member: &Member, gate: Option<OpId>) -> Result<Option<OpId>, SidecarError> {
+        let folder = generation::log_folder(&member.config.wal_dir, &self.generation);
+        // A catalog that was just formatted has no log yet. One that was torn by a crash is mended here.
+        let head = match folder.exists() {
+            true => blocking(move || LogAppender::open(&folder).map(|log| log.summary().last)).await?,
+            false => None,
+        };
+        member.board.facts().head = head;
+        if let Some(gate) = gate.filter(|gate| head.is_none_or(|head| head < *gate)) {
+            return Err(SidecarError::BelowGate { gate, head: head.unwrap_or_default() });
+        }
+        member.call(Request::SetTerm { generation: self.generation.clone(), term: terms::floor(self.epoch) }).await?;
+        Ok(head)
+    }
+
+    async fn start(&self, member: &Member) -> Result<LauncherStatus, SidecarError> {
+        let Standing::Held { deadline_boot_ns } = self.tenancy.standing() else {
+            return Err(SidecarError::Coordinator("the Lease was lost before kudu-master was started".to_owned()));
+        };
+        member.call(Request::Start { epoch: self.epoch, generation: self.generation.clone(), deadline_boot_ns }).await
+    }
+
+    /// Watches Lease, launcher and log until the reign ends.
+    async fn watch(
+        &mut self,
+        member: &Member,
+        duty: &mut Duty,
+        shipping: &Shipping,
+        own_head: Option<OpId>,
+        resumed: bool,
+    ) -> Result<End, SidecarError> {
+        let mut heads = shipping.heads();
+        member.board.enter(Role::Active, MemberState::Promoting);
+        let mut serving = false;
+        loop {
+            let seen = *heads.borrow_and_update();
+            {
+                let mut facts = member.board.facts();
+                (facts.head, facts.applied_head) = (seen.head, seen.applied);
+            }
+            if !serving && has_opened(shipping, seen.opened, own_head, resumed) {
+                serving = true;
+                member.board.enter(Role::Active, MemberState::Serving);
+            }
+            tokio::select! {
+                biased;
+                () = duty.over() => return Ok(End::Ordered(duty.next())),
+                () = self.tenancy.lost() => return Ok(End::LeaseLost),
+                changed = heads.changed() => if changed.is_err() { sleep(WATCH_PAUSE).await },
+                () = sleep(WATCH_PAUSE) => {}
+            }
+            match member.call(Request::Status).await {
+                Ok(status) if status.instance != self.launcher.instance => return Ok(End::LauncherRestarted),
+                Ok(status) => {
+                    if let Some(end) = self.check(member, status).await? {
+                        return Ok(end);
+                    }
+                }
+                Err(SidecarError::Launcher(LauncherError::NotThere { .. })) => {}
+                Err(error) => tracing::warn!(%error, "the launcher does not answer"),
+            }
+        }
+    }
+
+    /// What a stopped kudu-master means.
+    async fn check(&self, member: &Member, status: LauncherStatus) -> Result<Option<End>, SidecarError> {
+        let MasterState::Stopped { reason, last_words, .. } = status.master else { return Ok(None) };
+        let words = last_words.unwrap_or_default();
+        Ok(match reason {
+            StopReason::CrashLoop => Some(End::CrashLoop(words)),
+            StopReason::Ending => Some(End::LauncherRestarted),
+            // The Lease could not be renewed in time, but nobody took it: the reign goes on.
+            StopReason::LeaseOver | StopReason::Asked => {
+                if let Standing::Held { deadline_boot_ns } = self.tenancy.standing()
+                    && deadline_boot_ns.is_none_or(|deadline| clock::boot_ns() < deadline)
+                {
+                    self.start(member).await?;
+                }
+                None
+            }
+        })
+    }
+
+    async fn end(
+        self,
+        member: &mut Member,
+        duty: &mut Duty,
+        end: End,
+        shipping: &Arc<Shipping>,
+        _offer: &Offer,
+    ) -> Result<(), SidecarError> {
+        let (successor, failed) = match end {
+            End::LeaseLost | End::Ordered(Some(Order::Wait | Order::Serve { .. } | Order::Follow { .. })) => {
+                shipping.stopped_serving();
+                member.stop_master().await?;
+                member.board.enter(Role::Standby, MemberState::Waiting);
+                return Ok(());
+            }
+            End::Ordered(Some(Order::StandDown { successor, .. })) => (successor, None),
+            End::Ordered(None) | End::LauncherRestarted => (None, None),
+            End::CrashLoop(words) => (None, Some(words)),
+        };
+        member.board.enter(Role::Active, MemberState::StandingDown);
+        member.stop_master().await?;
+        let Self { tenancy, launcher, epoch, .. } = self;
+        // The Lease is kept until the log is shipped; it was taken under the name of the launcher that ran.
+        part(member, shipping, epoch, &launcher, successor).await?;
+        drop(tenancy);
+        match failed {
+            Some(words) => Err(SidecarError::CrashLoop(words)),
+            None => {
+                duty.over().await;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Whether the log shows that the reign serves: its first NO_OP is applied, and with it all that it was started from.
+fn has_opened(shipping: &Shipping, opened: Option<OpId>, own_head: Option<OpId>, resumed: bool) -> bool {
+    let own_term = |op: &OpId| terms::epoch_of(op.term) >= shipping.epoch();
+    let Some(opened) = opened.filter(own_term) else { return false };
+    // Of a reign that was taken over while it ran, any NO_OP of its own will do: kudu-master applied it long ago.
+    (resumed || own_head.is_none_or(|head| opened > head)) && own_head.is_none_or(|head| shipping.has_applied(head))
+}
+
+/// Ships what is left of a log at rest, then gives the Lease back with its last op.
+async fn part(
+    member: &Member,
+    shipping: &Shipping,
+    epoch: i64,
+    launcher: &LauncherStatus,
+    successor: Option<String>,
+) -> Result<(), SidecarError> {
+    shipping.stopped_serving();
+    let folder = shipping.folder().to_owned();
+    let final_head = blocking(move || super::log::summarize(&folder)).await?.last;
+    member.board.facts().head = final_head;
+    let patience = if successor.is_some() { SUCCESSOR_PATIENCE } else { PARTING_PATIENCE };
+    let shipped = timeout(patience, async {
+        while !has_everything(member, final_head, successor.as_deref()) {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    if shipped.is_err() {
+        tracing::warn!(epoch, ?final_head, ?successor, "the reign ends before its standbys have the whole log");
+    }
+    release(member, epoch, launcher, final_head).await;
+    Ok(())
+}
+
+/// Whether the successor, or without one every standby that is connected, has acknowledged `head`.
+fn has_everything(member: &Member, head: Option<OpId>, successor: Option<&str>) -> bool {
+    let facts = member.board.facts();
+    let has = |replicate_head: OpId| head.is_none_or(|head| replicate_head >= head);
+    match successor {
+        Some(successor) => facts.standbys.get(successor).is_some_and(|(replicate_head, _)| has(*replicate_head)),
+        None => facts.standbys.values().all(|(replicate_head, _)| has(*replicate_head)),
+    }
+}
+
+async fn release(member: &Member, epoch: i64, launcher: &LauncherStatus, final_head: Option<OpId>) {
+    let identity = member.identity(launcher);
+    match member.coordinator.release(&identity, epoch, final_head).await {
+        Ok(()) => tracing::info!(epoch, ?final_head, "the Lease is given back"),
+        // It runs out by itself.
+        Err(error) => tracing::warn!(epoch, %error, "the Lease could not be given back"),
+    }
+}

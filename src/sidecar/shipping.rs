@@ -1,0 +1,195 @@
+//! The log of a reign, as its sidecar offers it to standbys: where it is, what it holds, how far it is applied.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::watch, task::spawn_blocking};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::log;
+use crate::{
+    wal::{LogEntry, LogSummary, OpDigest, OpId, TermHistory},
+    waldir::{LogTail, ReadError, TailError},
+};
+
+/// Pause between two looks at a log that has nothing new. It is part of what a change waits for on its way to a standby.
+const IDLE_PAUSE: Duration = Duration::from_millis(10);
+
+/// The reign whose log is offered now, if there is one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Current(Arc<watch::Sender<Option<Arc<Shipping>>>>);
+
+impl Current {
+    pub(super) fn get(&self) -> Option<Arc<Shipping>> {
+        self.0.borrow().clone()
+    }
+
+    /// Offers a reign's log; ends with the returned guard.
+    pub(super) fn offer(&self, shipping: &Arc<Shipping>) -> Offer {
+        self.0.send_replace(Some(Arc::clone(shipping)));
+        Offer(self.clone())
+    }
+}
+
+/// Withdraws the offer when dropped.
+#[derive(Debug)]
+pub(super) struct Offer(Current);
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        self.0.0.send_replace(None);
+    }
+}
+
+/// What the log of a reign shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Heads {
+    /// Last op.
+    pub(super) head: Option<OpId>,
+    /// Last op that is applied with all before it.
+    pub(super) applied: Option<OpId>,
+    /// The latest NO_OP that is applied: from there on its term serves.
+    pub(super) opened: Option<OpId>,
+}
+
+/// The log of a reign.
+#[derive(Debug)]
+pub(super) struct Shipping {
+    epoch: i64,
+    uuid: String,
+    folder: PathBuf,
+    summary: Mutex<LogSummary>,
+    heads: watch::Sender<Heads>,
+    serving: watch::Sender<bool>,
+    ended: CancellationToken,
+    _end: DropGuard,
+}
+
+impl Shipping {
+    /// Begins to follow the log in `folder`.
+    pub(super) fn begin(epoch: i64, uuid: String, folder: PathBuf) -> Arc<Self> {
+        let ended = CancellationToken::new();
+        let shipping = Arc::new(Self {
+            epoch,
+            uuid,
+            folder: folder.clone(),
+            summary: Mutex::default(),
+            heads: watch::Sender::new(Heads::default()),
+            serving: watch::Sender::new(true),
+            ended: ended.clone(),
+            _end: ended.clone().drop_guard(),
+        });
+        let weak = Arc::downgrade(&shipping);
+        tokio::spawn(async move {
+            let mut tail = None;
+            while let Some(shipping) = weak.upgrade() {
+                tail = shipping.look(tail).await;
+                drop(shipping);
+                tokio::select! {
+                    () = ended.cancelled() => break,
+                    () = tokio::time::sleep(IDLE_PAUSE) => {}
+                }
+            }
+        });
+        shipping
+    }
+
+    pub(super) fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
+    /// Uuid of the catalog.
+    pub(super) fn uuid(&self) -> &str {
+        &self.uuid
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn heads(&self) -> watch::Receiver<Heads> {
+        self.heads.subscribe()
+    }
+
+    pub(super) fn history(&self) -> TermHistory {
+        self.summary.lock().unwrap_or_else(PoisonError::into_inner).history.clone()
+    }
+
+    pub(super) fn has_applied(&self, op: OpId) -> bool {
+        self.summary.lock().unwrap_or_else(PoisonError::into_inner).has_applied(op)
+    }
+
+    /// Whether kudu-master is running; false while what is left of its log is shipped.
+    pub(super) fn serving(&self) -> watch::Receiver<bool> {
+        self.serving.subscribe()
+    }
+
+    pub(super) fn stopped_serving(&self) {
+        self.serving.send_replace(false);
+    }
+
+    /// Resolves when this reign's log is no longer offered.
+    pub(super) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// Reads one operation's digest from the log.
+    pub(super) async fn digest_of(&self, op: OpId) -> Result<Option<OpDigest>, ReadError> {
+        let folder = self.folder.clone();
+        blocking(move || log::digest_at(&folder, op)).await
+    }
+
+    /// Reads what is new in the log. A log that cannot be followed any further is read anew from its beginning.
+    async fn look(self: &Arc<Self>, tail: Option<LogTail>) -> Option<LogTail> {
+        let shipping = Arc::clone(self);
+        let (tail, result) = blocking(move || {
+            let mut tail = tail.unwrap_or_else(|| LogTail::open(&shipping.folder, None));
+            let result = shipping.read(&mut tail);
+            (tail, result)
+        })
+        .await;
+        match result {
+            Ok(()) => Some(tail),
+            // The log is being rewritten, or not there yet: kudu-master is starting.
+            Err(TailError::Read(error)) => {
+                tracing::debug!(%error, "the log cannot be read now");
+                Some(tail)
+            }
+            Err(error @ (TailError::Gone { .. } | TailError::Diverged { .. })) => {
+                tracing::debug!(%error, "the log is read again from its beginning");
+                *self.summary.lock().unwrap_or_else(PoisonError::into_inner) = LogSummary::default();
+                None
+            }
+        }
+    }
+
+    fn read(&self, tail: &mut LogTail) -> Result<(), TailError> {
+        loop {
+            let batch = tail.poll()?;
+            if batch.entries.is_empty() {
+                return Ok(());
+            }
+            let heads = {
+                let mut summary = self.summary.lock().unwrap_or_else(PoisonError::into_inner);
+                batch.entries.iter().for_each(|entry: &LogEntry| summary.fold(entry));
+                Heads {
+                    head: summary.last,
+                    applied: summary.applied_through(),
+                    opened: summary.no_ops.iter().rev().find(|no_op| no_op.committed).map(|no_op| no_op.id),
+                }
+            };
+            self.heads.send_if_modified(|old| std::mem::replace(old, heads) != heads);
+        }
+    }
+}
+
+/// Runs file I/O where it may block.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
