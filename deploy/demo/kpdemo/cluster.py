@@ -1,0 +1,141 @@
+"""The cluster: one of our own on this machine, or the user's."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .shell import ROOT, Failure, run, say, show
+
+LOCAL = ROOT / "deploy/local/cluster"
+IMAGES = ROOT / "deploy/local/images"
+
+
+@dataclass
+class Cluster:
+    """A cluster that kubectl and Helm reach through a kubeconfig."""
+
+    kubeconfig: Path
+    namespace: str = "kudu-demo"
+    operator_image: str = "kudu-pair/operator:dev"
+    kudu_image: str = "kudu-pair/kudu:1.18.1"
+    client_image: str = "kudu-pair/client:dev"
+    path: list[str] = field(default_factory=list)
+
+    def _env(self, program: str) -> list[str]:
+        path = os.pathsep.join([*self.path, os.environ["PATH"]])
+        return ["env", f"KUBECONFIG={self.kubeconfig}", f"PATH={path}", program]
+
+    def kubectl(self, *arguments: str, check: bool = True, stdin: str | None = None, timeout_s: float = 120) -> str:
+        """kubectl in the demo's namespace."""
+        return run(
+            *self._env("kubectl"), "--namespace", self.namespace, *arguments, check=check, stdin=stdin, timeout_s=timeout_s
+        )
+
+    def get(self, *arguments: str) -> dict[str, Any] | None:
+        """One object, or None."""
+        text = self.kubectl("get", *arguments, "--ignore-not-found", "-o", "json")
+        return json.loads(text) if text.strip() else None
+
+    def apply(self, text: str) -> None:
+        """Applies manifests."""
+        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)
+
+    def helm(self, *arguments: str, check: bool = True) -> str:
+        """Helm in the operator's namespace."""
+        return run(*self._env("helm"), "--namespace", "kudu-pair-system", *arguments, check=check)
+
+    def prepare(self) -> None:
+        """Makes the cluster ready for the operator."""
+
+    def load_images(self) -> None:
+        """Brings the images to the nodes."""
+
+    def end(self) -> None:
+        """Removes what `prepare` made."""
+
+    def lose_active(self, pod: str) -> None:
+        """Takes the active away without warning."""
+        raise NotImplementedError
+
+    def return_node(self) -> None:
+        """Undoes `lose_active`."""
+
+    def manifest(self, name: str) -> str:
+        """One of deploy/examples, with this cluster's images."""
+        text = (ROOT / "deploy/examples" / name).read_text()
+        return text.replace("apache/kudu:1.18.1", self.kudu_image).replace("kudu-pair/client:dev", self.client_image)
+
+
+class LocalCluster(Cluster):
+    """A cluster of its own in network namespaces, see deploy/local."""
+
+    def __init__(self, nodes: int = 3, **settings: Any) -> None:
+        self.nodes = nodes
+        self._lost: int | None = None
+        super().__init__(kubeconfig=Path("/nonexistent"), **settings)
+
+    def prepare(self) -> None:
+        show(LOCAL, "build")
+        show(LOCAL, "up", "--nodes", str(self.nodes))
+        self.attach()
+
+    def attach(self) -> None:
+        """Uses the cluster that is up."""
+        self.kubeconfig = Path(run(LOCAL, "kubeconfig").strip())
+        for line in run(LOCAL, "env").splitlines():
+            name, _, value = line.removeprefix("export ").partition("=")
+            if name == "PATH":
+                self.path = [value.strip("\"'").split(":")[0]]
+
+    def load_images(self) -> None:
+        archives = run(IMAGES, "paths").split()
+        show(LOCAL, "load-image", *archives)
+
+    def end(self) -> None:
+        show(LOCAL, "down")
+
+    def node_of(self, pod: str) -> int:
+        """Number of the node that a pod runs on."""
+        name = self.kubectl("get", "pod", pod, "-o", "jsonpath={.spec.nodeName}")
+        return int("".join(character for character in name if character.isdigit()))
+
+    def lose_active(self, pod: str) -> None:
+        self._lost = self.node_of(pod)
+        say(f"node {self._lost} loses its link, then its power: its peers hear nothing")
+        run(LOCAL, "node", "power-off", str(self._lost), "--silent")
+
+    def return_node(self) -> None:
+        if self._lost is None:
+            return
+        say(f"node {self._lost} is powered on")
+        run(LOCAL, "node", "power-on", str(self._lost))
+        self._lost = None
+
+
+class ExistingCluster(Cluster):
+    """The user's cluster: nodes are theirs, so the active is lost by a forced deletion of its pod."""
+
+    def __init__(self) -> None:
+        kubeconfig = os.environ.get("KUBECONFIG")
+        if not kubeconfig:
+            raise Failure("CLUSTER=existing: set KUBECONFIG to the cluster that the demo may use")
+        super().__init__(
+            kubeconfig=Path(kubeconfig),
+            operator_image=os.environ.get("OPERATOR_IMAGE", Cluster.operator_image),
+            kudu_image=os.environ.get("KUDU_IMAGE", "apache/kudu:1.18.1"),
+            client_image=os.environ.get("CLIENT_IMAGE", Cluster.client_image),
+        )
+
+    def lose_active(self, pod: str) -> None:
+        say(f"pod {pod} is deleted by force")
+        self.kubectl("delete", "pod", pod, "--force", "--grace-period=0")
+
+
+def now_ms() -> int:
+    """Wall clock, milliseconds since 1970."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,87 @@
+"""A pair on a cluster: what it says of itself, and asking it to switch."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from .cluster import Cluster
+from .shell import Failure, wait_for
+
+SWITCHOVER = "kudupair.io/switchover"
+
+
+@dataclass
+class Pair:
+    """A KuduMasterPair."""
+
+    cluster: Cluster
+    name: str = "demo"
+
+    def object(self) -> dict[str, Any]:
+        """The object as it is now."""
+        found = self.cluster.get("kudumasterpair", self.name)
+        if found is None:
+            raise Failure(f"there is no pair {self.name}")
+        return found
+
+    def status(self) -> dict[str, Any]:
+        """Its status."""
+        return self.object().get("status", {})
+
+    def condition(self, kind: str) -> dict[str, Any]:
+        """One of its conditions."""
+        return next((one for one in self.status().get("conditions", []) if one["type"] == kind), {})
+
+    def members(self) -> dict[str, dict[str, Any]]:
+        """Its members by name."""
+        return {member["name"]: member for member in self.status().get("members", [])}
+
+    def wait_running(self, timeout_s: float = 180) -> dict[str, Any]:
+        """Waits until the active serves and every standby follows it."""
+
+        def running() -> dict[str, Any] | None:
+            status = self.status()
+            return status if status.get("phase") == "Running" and "switch" not in status else None
+
+        return wait_for(f"pair {self.name} to be Running", running, timeout_s=timeout_s)
+
+    def wait_epoch(self, epoch: int, timeout_s: float = 120) -> dict[str, Any]:
+        """Waits until a reign has begun and its switch is over."""
+
+        def begun() -> dict[str, Any] | None:
+            status = self.status()
+            return status if status.get("epoch", 0) >= epoch and "switch" not in status else None
+
+        return wait_for(f"epoch {epoch} of pair {self.name}", begun, timeout_s=timeout_s, pause_s=0.1)
+
+    def switch_over(self, to: str = "any") -> dict[str, Any]:
+        """Asks for a switchover and waits for its answer."""
+        before = self.status().get("switchover", {}).get("request")
+        # A request is answered once, so the same value has to be taken away before it is asked again.
+        if before == to:
+            self.cluster.kubectl("annotate", "kmp", self.name, f"{SWITCHOVER}-")
+            wait_for("the answered request to be forgotten", lambda: "switchover" not in self.status() or None, timeout_s=30)
+        self.cluster.kubectl("annotate", "--overwrite", "kmp", self.name, f"{SWITCHOVER}={to}")
+
+        def answered() -> dict[str, Any] | None:
+            answer = self.status().get("switchover", {})
+            return answer if answer.get("request") == to and answer.get("answer") != "Accepted" else None
+
+        return wait_for(f"an answer to the switchover to {to}", answered, timeout_s=120, pause_s=0.05)
+
+    def receipt(self) -> dict[str, Any]:
+        """Receipt of the last switch."""
+        return self.status().get("lastSwitch", {})
+
+    def describe_lag(self) -> str:
+        """How far each standby is behind."""
+        return ", ".join(
+            f"{name} {member['role']} {member['state']} head {member.get('head', '?')} lag {member.get('lagOps', '?')}"
+            for name, member in sorted(self.members().items())
+        )
+
+    def settle(self, seconds: float) -> None:
+        """Lets things go on."""
+        time.sleep(seconds)

@@ -1,0 +1,232 @@
+"""The demo, step by step. Each step proves what it says, or the demo fails."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from .client import Client
+from .cluster import Cluster, LocalCluster, now_ms
+from .pair import Pair
+from .shell import ROOT, Failure, headline, run, say, show, wait_for
+
+TABLES = 20
+ROWS = 10_000
+OPERATOR_NAMESPACE = "kudu-pair-system"
+
+
+@dataclass
+class Row:
+    """One line of the table at the end."""
+
+    step: str
+    active: str
+    epoch: int
+    receipt: dict[str, Any]
+    outage: dict[str, Any]
+
+
+class Story:
+    """Goes through the demo on one cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.pair = Pair(cluster)
+        self.client = Client(cluster)
+        self.rows: list[Row] = []
+
+    def tell(self) -> None:
+        """All steps."""
+        self.set_up()
+        self.make_pair()
+        self.make_tables()
+        self.switch_over()
+        self.fail_over()
+        self.come_back()
+        self.check()
+        self.print_table()
+
+    def set_up(self) -> None:
+        """Programs, images, cluster, operator."""
+        headline("1. A cluster with the operator")
+        if isinstance(self.cluster, LocalCluster):
+            build_program()
+            build_images()
+            self.cluster.prepare()
+            self.cluster.load_images()
+        install_operator(self.cluster)
+        self.cluster.kubectl("get", "nodes")
+
+    def make_pair(self) -> None:
+        """The pair and tablet servers that know only its Service's name."""
+        headline("2. A pair of masters, and tablet servers that know only its Service")
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.cluster.namespace}}
+        import json
+
+        self.cluster.apply(json.dumps(namespace))
+        self.cluster.apply(self.cluster.manifest("pair.yaml"))
+        status = self.pair.wait_running()
+        say(f"active {status['active']}, epoch {status['epoch']}: {self.pair.describe_lag()}")
+        self.cluster.apply(self.cluster.manifest("tablet-servers.yaml"))
+        self.cluster.kubectl("rollout", "status", "statefulset/kudu-tserver", "--timeout=180s", timeout_s=190)
+        self.client.start()
+
+    def make_tables(self) -> None:
+        """Tables and rows through the Service."""
+        headline("3. Tables and rows through the Service, and a client that goes on")
+        self.client.create("orders", TABLES)
+        self.client.load("orders-0001", ROWS)
+        say(f"{TABLES} tables, {self.client.count('orders-0001')} rows in the first; {self.pair.describe_lag()}")
+
+    def switch_over(self) -> None:
+        """A planned switch."""
+        headline("4. A planned switch: kubectl annotate kmp demo kudupair.io/switchover=any")
+        self.pair.wait_running()
+        begun = now_ms()
+        answer = self.pair.switch_over("any")
+        if answer["answer"] != "Completed":
+            raise Failure(f"the switchover was not completed: {answer}")
+        self.client.wait_quiet(now_ms())
+        self.note("switchover", self.client.outages(begun, now_ms()))
+
+    def fail_over(self) -> None:
+        """The active is lost without a word."""
+        headline("5. The active is lost")
+        self.pair.wait_running()
+        status = self.pair.status()
+        epoch, active = status["epoch"], status["active"]
+        begun = now_ms()
+        self.cluster.lose_active(active)
+        seconds = wait_for("a new connection to be served", lambda: self.new_connection(begun), timeout_s=90, pause_s=0.1)
+        say(f"a new connection was served {seconds:.1f} s after the active was lost")
+        self.pair.wait_epoch(epoch + 1)
+        self.note("failover, new connections", {"list": {"seconds": seconds, "errors": []}})
+        self.pair.settle(5)
+        seen = self.client.outages(begun, now_ms())
+        hanging = [kind for kind, one in seen.items() if one["seconds"] is None and kind != "write"]
+        if hanging:
+            say(f"the client's old connection still waits for a peer that is gone ({', '.join(hanging)}): until the kernel")
+            say("gives it up, or something on its node drops the flow, it hangs. New processes are not affected.")
+            self.reconnect()
+        else:
+            for kind, one in seen.items():
+                say(f"old connections: {kind}: longest outage {one['seconds']:.2f} s, errors: {one['errors'] or 'none'}")
+
+    def reconnect(self) -> None:
+        """What a user does about connections that hang: new processes."""
+        say("the client and the tablet servers are started again, as their users would do")
+        self.cluster.kubectl("rollout", "restart", "statefulset/kudu-tserver")
+        self.client.restart()
+        self.cluster.kubectl("rollout", "status", "statefulset/kudu-tserver", "--timeout=180s", timeout_s=190)
+        self.client.wait_quiet(now_ms())
+
+    def come_back(self) -> None:
+        """The old active rejoins."""
+        headline("6. The lost member comes back, as a standby")
+        self.cluster.return_node()
+        status = self.pair.wait_running(timeout_s=240)
+        say(f"active {status['active']}, epoch {status['epoch']}: {self.pair.describe_lag()}")
+        say(f"receipt of the failover: ops lost {self.pair.receipt().get('opsLost')}")
+
+    def check(self) -> None:
+        """Nothing is missing."""
+        headline("7. Nothing acknowledged is missing")
+        wait_for("ksck to be content", self.ksck, timeout_s=90, pause_s=2)
+        say("kudu cluster ksck: OK")
+        say(self.client.verify().strip())
+        rows = self.client.count("orders-0001")
+        if rows != ROWS:
+            raise Failure(f"orders-0001 has {rows} rows, not {ROWS}")
+        say(f"orders-0001 has its {rows} rows")
+
+    def ksck(self) -> bool:
+        """Whether ksck finds all in order."""
+        text = self.cluster.kubectl(
+            "exec", "kudu-tserver-0", "--", "kudu", "cluster", "ksck", "demo:7051", check=False, timeout_s=60
+        )
+        return text.rstrip().endswith("OK")
+
+    def new_connection(self, since_ms: int) -> float | None:
+        """Seconds since a moment, if a process that has just been started is served now."""
+        text = self.cluster.kubectl(
+            "exec", "kudu-tserver-0", "--", "kudu", "table", "list", "demo:7051", "--timeout_ms=1500",
+            check=False, timeout_s=30,
+        )
+        return (now_ms() - since_ms) / 1000 if "orders-0001" in text else None
+
+    def note(self, step: str, seen: dict[str, dict[str, Any]]) -> None:
+        """A line for the table, and what the client saw."""
+        status = self.pair.status()
+        for kind, one in seen.items():
+            seconds = "not yet" if one["seconds"] is None else f"{one['seconds']:.2f} s"
+            say(f"client: {kind}: longest outage {seconds}, errors: {', '.join(one['errors']) or 'none'}")
+        worst = max((one["seconds"] for kind, one in seen.items() if one["seconds"] and kind != "write"), default=None)
+        self.rows.append(Row(step, status["active"], status["epoch"], self.pair.receipt(), {"seconds": worst}))
+
+    def print_table(self) -> None:
+        """What happened, in one table."""
+        headline("What happened")
+        columns = ["step", "active", "epoch", "recorded head", "promoted head", "ops lost", "detect", "fence", "replay",
+                   "repoint", "client outage"]
+        last = self.pair.receipt()
+        lines = [columns]
+        for row in self.rows:
+            receipt = last if row.receipt.get("epoch") == last.get("epoch") else row.receipt
+            phases = [receipt.get(f"{phase}Seconds", "?") for phase in ("detect", "fence", "replay", "repoint")]
+            outage = row.outage["seconds"]
+            lines.append([
+                row.step, row.active, str(row.epoch), receipt.get("recordedHead", "?"), receipt.get("promotedHead", "?"),
+                receipt.get("opsLost", "?"), *(f"{phase} s" for phase in phases),
+                "?" if outage is None else f"{outage:.2f} s",
+            ])
+        widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
+        for line in lines:
+            print("   " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths)))
+
+
+def build_program() -> None:
+    """The operator's program."""
+    show("cargo", "build", "--locked", "--quiet")
+
+
+def program() -> str:
+    """Where it is."""
+    target = os.environ.get("CARGO_TARGET_DIR") or cargo_target()
+    return f"{target}/x86_64-unknown-linux-gnu/debug/kudu-pair"
+
+
+def cargo_target() -> str:
+    """The folder that cargo builds into."""
+    import json
+
+    return json.loads(run("cargo", "metadata", "--no-deps", "--format-version=1"))["target_directory"]
+
+
+def build_images() -> None:
+    """Operator, Kudu and client."""
+    show("mvn", "-q", "-B", "-f", ROOT / "tests/client/pom.xml", "package", "-DskipTests")
+    show(ROOT / "deploy/local/images", "build", "operator", program())
+    show(ROOT / "deploy/local/images", "build", "kudu", "1.18.1")
+    show(ROOT / "deploy/local/images", "build", "client")
+
+
+def install_operator(cluster: Cluster) -> None:
+    """The chart, as a user installs it."""
+    repository, _, tag = cluster.operator_image.rpartition(":")
+    cluster.helm(
+        "upgrade", "--install", "kudu-pair", str(ROOT / "charts/kudu-pair"), "--create-namespace", "--wait", "--timeout", "120s",
+        "--set", f"image.repository={repository}", "--set", f"image.tag={tag}",
+    )
+    say(f"operator {cluster.operator_image} installed with Helm in {OPERATOR_NAMESPACE}")
+
+
+def tear_down(cluster: Cluster) -> None:
+    """Removes all that the demo made."""
+    if isinstance(cluster, LocalCluster):
+        cluster.end()
+        return
+    cluster.kubectl("delete", "namespace", cluster.namespace, "--ignore-not-found", "--wait=false")
+    cluster.helm("uninstall", "kudu-pair", "--ignore-not-found")
+    time.sleep(1)
