@@ -1,1 +1,4 @@
 //! Kudu master pairs.
+
+pub mod wal;
+pub mod waldir;
