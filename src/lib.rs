@@ -9,5 +9,6 @@ pub mod failover;
 pub mod launcher;
 pub mod replication;
 pub mod sidecar;
+pub mod telemetry;
 pub mod wal;
 pub mod waldir;

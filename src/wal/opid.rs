@@ -1,22 +1,24 @@
-//! The name of one operation in Kudu's log.
+//! The identity of an operation.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Kudu's name for one operation: the Raft term that wrote it and its index in the log.
+/// Identifies an operation of the log: the Raft term that wrote it and its position.
 ///
-/// Ordered by term first. Written `term.index` in text, JSON and YAML.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+/// Ordered by term, then index; written `term.index` everywhere, as Kudu's own tools do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId {
-    /// Raft term of the master that wrote the operation.
+    /// The Raft term in which the operation was first written.
     pub term: i64,
-    /// Position in the log, from 1, without holes.
+    /// Its position in the log; the first operation of a log has index 1.
     pub index: i64,
 }
 
 impl OpId {
-    /// An operation's name from its parts.
+    /// An `OpId` from its two parts.
+    #[must_use]
     pub const fn new(term: i64, index: i64) -> Self {
         Self { term, index }
     }
@@ -28,18 +30,22 @@ impl fmt::Display for OpId {
     }
 }
 
-/// A text that is no `term.index`.
+/// A string that is not an [`OpId`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no OpId: write term.index, two whole numbers, as in 3.1405")]
-pub struct ParseOpIdError(String);
+#[error("{given:?} is not an OpId: write it as term.index, for example 3.4815")]
+pub struct ParseOpIdError {
+    given: String,
+}
 
 impl FromStr for OpId {
     type Err = ParseOpIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bad = || ParseOpIdError(text.to_owned());
-        let (term, index) = text.split_once('.').ok_or_else(bad)?;
-        Ok(Self { term: term.parse().map_err(|_| bad())?, index: index.parse().map_err(|_| bad())? })
+        // `i64::from_str` also takes a leading `+`: refuse it, so that each OpId has one spelling.
+        let part = |digits: &str| (!digits.starts_with('+')).then(|| digits.parse::<i64>().ok()).flatten();
+        text.split_once('.')
+            .and_then(|(term, index)| Some(Self::new(part(term)?, part(index)?)))
+            .ok_or_else(|| ParseOpIdError { given: text.to_owned() })
     }
 }
 
@@ -51,20 +57,53 @@ impl Serialize for OpId {
 
 impl<'de> Deserialize<'de> for OpId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        let text = Cow::<'_, str>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
     }
 }
 
-impl schemars::JsonSchema for OpId {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
+impl JsonSchema for OpId {
+    fn schema_name() -> Cow<'static, str> {
         "OpId".into()
     }
 
     fn inline_schema() -> bool {
+        // Kubernetes' schemas have no references.
         true
     }
 
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "pattern": "^[0-9]+\\.[0-9]+$" })
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "An operation of Kudu's log, as `term.index`.",
+            "pattern": r"^-?[0-9]+\.-?[0-9]+$",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_by_term_then_index() {
+        assert!(OpId::new(1, 900) < OpId::new(2, 1));
+        assert!(OpId::new(2, 1) < OpId::new(2, 2));
+    }
+
+    #[test]
+    fn reads_what_it_writes() {
+        let id = OpId::new(3_000_001, 4815);
+        assert_eq!(id.to_string(), "3000001.4815");
+        assert_eq!("3000001.4815".parse(), Ok(id));
+        assert_eq!(serde_json::to_string(&id).unwrap(), "\"3000001.4815\"");
+        assert_eq!(serde_json::from_str::<OpId>("\"3000001.4815\"").unwrap(), id);
+    }
+
+    #[test]
+    fn refuses_other_spellings() {
+        for text in ["", "3", ".", "3.", ".4", "3.4.5", "+3.4", "3.+4", " 3.4", "a.b"] {
+            assert!(text.parse::<OpId>().is_err(), "{text:?} was taken");
+        }
     }
 }
