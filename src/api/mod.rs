@@ -2,6 +2,7 @@
 //!
 //! Pure: types and their rules, no I/O.
 
+pub mod crd;
 pub mod names;
 pub mod pair;
 pub mod spec;

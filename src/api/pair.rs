@@ -1,15 +1,17 @@
 //! The custom resource itself.
 
-use kube::{CustomResource, KubeSchema};
+use k8s_openapi::api::core::v1::ResourceRequirements;
+use kube::CustomResource;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    spec::{FailoverSpec, KuduSpec, SchedulingSpec, StorageSpec},
+    spec::{FailoverSpec, KuduSpec, SchedulingSpec, StorageSpec, resources_schema},
     status::PairStatus,
 };
 
 /// An active `kudu-master` and the standbys that hold its log, behind one stable address.
-#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[kube(
     group = "kudupair.io",
     version = "v1alpha1",
@@ -35,11 +37,6 @@ use super::{
     )
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new(
-    "!has(oldSelf.storage) || !has(self.storage) || has(self.storage.data) == has(oldSelf.storage.data)"
-).message(
-    "spec.storage.data: a data volume cannot be added to or removed from an existing pair; make a new pair"
-))]
 pub struct KuduMasterPairSpec {
     /// Kudu's version, image and flags.
     #[serde(default)]
@@ -56,13 +53,16 @@ pub struct KuduMasterPairSpec {
 
     /// CPU and memory of the container that runs kudu-master, as in a pod. Default: requests of 250m CPU and 512Mi memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resources: Option<k8s_openapi::api::core::v1::ResourceRequirements>,
+    #[schemars(schema_with = "resources_schema")]
+    pub resources: Option<ResourceRequirements>,
 
     /// Where members may run.
     #[serde(default)]
     pub scheduling: SchedulingSpec,
 
-    /// How a lost active is noticed and replaced.
+    /// How a lost active is noticed and replaced. All times are milliseconds. Two masters never run at once because
+    /// `renewDeadline + killTime + clockMargin < leaseDuration`: the old one is killed by its own launcher before the Lease
+    /// can be taken from it.
     #[serde(default)]
     pub failover: FailoverSpec,
 

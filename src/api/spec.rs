@@ -37,25 +37,26 @@ pub const RESERVED_FLAGS: [&str; 26] = [
     "webserver_port",
 ];
 
-/// The API server's rules for flags; the message names the flags that break one.
+/// The API server's rules for flags; each message names the flags that break it.
 fn flag_rules() -> serde_json::Value {
-    let reserved = RESERVED_FLAGS.map(|name| format!("'{name}'")).join(",");
-    let taken = format!("self.flags.filter(name, name in [{reserved}])");
-    let malformed = "self.flags.filter(name, !name.matches('^[a-z][a-z0-9_]*$'))";
+    let reserved = RESERVED_FLAGS.map(|name| format!("'{name}'")).join(", ");
+    // gflags reads `--nodaemon` as `--daemon=false`.
+    let taken = format!(
+        "self.filter(name, name in [{reserved}] || (name.startsWith('no') && name.substring(2) in [{reserved}]))"
+    );
+    let malformed = "self.filter(name, !name.matches('^[a-z][a-z0-9_]*$'))";
     serde_json::json!([
         {
-            "rule": format!("!has(self.flags) || size({taken}) == 0"),
-            "message": "spec.kudu.flags: a flag that the operator sets itself cannot be set; remove it",
-            "messageExpression": format!(
-                "'spec.kudu.flags: ' + {taken}.join(', ') + ': the operator sets this itself; remove it'"
-            ),
+            "rule": format!("size({taken}) == 0"),
+            "message": "the operator sets one of these flags itself; remove it",
+            "messageExpression": format!("{taken}.join(', ') + ': the operator sets this itself; remove it'"),
         },
         {
-            "rule": format!("!has(self.flags) || size({malformed}) == 0"),
-            "message": "spec.kudu.flags: write names without dashes in front and with '_' inside",
+            "rule": format!("size({malformed}) == 0"),
+            "message": "write a flag's name without dashes in front and with _ inside, as in default_num_replicas",
             "messageExpression": format!(
-                "'spec.kudu.flags: ' + {malformed}.join(', ') + \
-                 ': write the name without dashes in front and with _ inside, as in heartbeat_interval_ms'"
+                "{malformed}.join(', ') + \
+                 ': write the name without dashes in front and with _ inside, as in default_num_replicas'"
             ),
         }
     ])
@@ -64,23 +65,23 @@ fn flag_rules() -> serde_json::Value {
 /// Kudu's version, image and flags.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = flag_rules()))]
 pub struct KuduSpec {
     /// Kudu's version, as in `1.18.1`. Tried with 1.17.1 and 1.18.1. Default: `1.18.1`.
     #[schemars(regex(pattern = r"^[0-9]+\.[0-9]+\.[0-9]+$"))]
     pub version: String,
 
-    /// Image with Kudu's programs. Default: `apache/kudu:<version>`.
+    /// Image with Kudu's programs. It must have a user with the id 1000, as Apache's has: members run as that user.
+    /// Default: `apache/kudu:<version>`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
 
     /// When the kubelet pulls the image: `Always`, `IfNotPresent` or `Never`. Default: `IfNotPresent`.
     pub image_pull_policy: ImagePullPolicy,
 
-    /// Flags of kudu-master, by name without dashes, as in `heartbeat_interval_ms: "500"`. Those that the operator sets
+    /// Flags of kudu-master, by name without dashes, as in `default_num_replicas: "1"`. Those that the operator sets
     /// itself are refused. Default: none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 128))]
+    #[schemars(extend("maxProperties" = 128, "x-kubernetes-validations" = flag_rules()))]
     pub flags: BTreeMap<String, FlagValue>,
 }
 
@@ -135,6 +136,11 @@ impl ImagePullPolicy {
 /// Volumes of each member.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.data) == has(oldSelf.data)",
+    "fieldPath": ".data",
+    "message": "a data volume cannot be added to or removed from an existing pair; make a new pair",
+}]))]
 pub struct StorageSpec {
     /// Volume of the log, the metadata and, without `data`, the data blocks. Default: 10Gi of the default class.
     pub wal: VolumeSpec,
@@ -146,13 +152,9 @@ pub struct StorageSpec {
 /// One volume of a member.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "quantity(self.size).compareTo(quantity('64Mi')) >= 0",
-    "message": "size: at least 64Mi; Kudu preallocates its log in pieces of 8 MiB and a base copy needs room beside the old one",
-}]))]
 pub struct VolumeSpec {
     /// Size, as in `10Gi`; at least 64Mi. Default: `10Gi`.
-    #[schemars(schema_with = "quantity_schema")]
+    #[schemars(schema_with = "size_schema")]
     pub size: Quantity,
     /// StorageClass. Default: the cluster's default class.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,12 +167,43 @@ impl Default for VolumeSpec {
     }
 }
 
-/// A quantity must be text that Kubernetes can read; the pattern gives the error at once, with the field's name.
-fn quantity_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+/// The API server checks a size at once, so that the error names the field and not a volume claim.
+fn size_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "string",
-        "pattern": "^[0-9]+(\\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$",
-        "maxLength": 32
+        "maxLength": 32,
+        "x-kubernetes-validations": [{
+            "rule": "isQuantity(self)",
+            "messageExpression": "self + ': no quantity; write a number and a unit, as in 10Gi'",
+            "message": "no quantity; write a number and a unit, as in 10Gi"
+        }, {
+            "rule": "!isQuantity(self) || quantity(self).compareTo(quantity('64Mi')) >= 0",
+            "message": "at least 64Mi; Kudu preallocates its log in pieces of 8 MiB, and a base copy needs room beside the old one"
+        }]
+    })
+}
+
+/// CPU and memory as in a pod, less what only a pod can give a meaning to (`claims`).
+pub(super) fn resources_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let amounts = |description: &str| {
+        serde_json::json!({
+            "type": "object",
+            "description": description,
+            "maxProperties": 16,
+            "additionalProperties": { "x-kubernetes-int-or-string": true, "maxLength": 32 },
+            "x-kubernetes-validations": [{
+                "rule": "self.all(name, type(self[name]) == int || isQuantity(string(self[name])))",
+                "message": "not a quantity; write a number and a unit, as in 500m or 2Gi"
+            }]
+        })
+    };
+    schemars::json_schema!({
+        "type": "object",
+        "nullable": true,
+        "properties": {
+            "requests": amounts("What the node keeps free for the container, as in `cpu: 500m` and `memory: 2Gi`."),
+            "limits": amounts("What the container may use at most. A memory limit that is too small kills the active.")
+        }
     })
 }
 
@@ -224,10 +257,10 @@ pub enum AntiAffinity {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [{
     "rule": "self.renewDeadlineMilliseconds + self.killTimeMilliseconds + self.clockMarginMilliseconds < self.leaseDurationMilliseconds",
-    "message": "spec.failover: renewDeadlineMilliseconds + killTimeMilliseconds + clockMarginMilliseconds must be less than leaseDurationMilliseconds, or two masters could run at once; raise leaseDurationMilliseconds",
+    "message": "renewDeadlineMilliseconds + killTimeMilliseconds + clockMarginMilliseconds must be less than leaseDurationMilliseconds, or two masters could run at once; raise leaseDurationMilliseconds",
 }, {
     "rule": "self.renewIntervalMilliseconds * 2 <= self.renewDeadlineMilliseconds",
-    "message": "spec.failover: renewIntervalMilliseconds must be at most half of renewDeadlineMilliseconds, so that one lost renewal does not stop the active; lower renewIntervalMilliseconds",
+    "message": "renewIntervalMilliseconds must be at most half of renewDeadlineMilliseconds, so that one lost renewal does not stop the active; lower renewIntervalMilliseconds",
 }]))]
 pub struct FailoverSpec {
     /// Whether a lost active is replaced without a person. Default: true.
@@ -242,8 +275,8 @@ pub struct FailoverSpec {
     /// Time between two renewals. Default: 1000.
     #[schemars(range(min = 100, max = 30_000))]
     pub renew_interval_milliseconds: i32,
-    /// Longest time that a kill of kudu-master may take, which is part of the promise above. Default: 1000, five times the
-    /// longest of 0.22 s that was measured.
+    /// Longest time that a kill of kudu-master may take. Default: 1000, over four times the longest of 0.22 s that was
+    /// measured.
     #[schemars(range(min = 100, max = 10_000))]
     pub kill_time_milliseconds: i32,
     /// Allowance for clocks that run at different speeds. Default: 500.

@@ -1,4 +1,68 @@
-//! The commands of `kudu-pair`.
+//! The command line of `kudu-pair`, one file a command.
 
+pub mod crd;
 pub mod ctl;
 pub mod sidecar;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::telemetry::{self, LogFormat};
+
+/// Runs Apache Kudu's master as active/standby pairs on Kubernetes.
+#[derive(clap::Parser, Debug)]
+#[command(name = "kudu-pair", version)]
+pub struct Cli {
+    /// How logs are written, to the standard error. `RUST_LOG` chooses what is written; default: `info`.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "KUDU_PAIR_LOG_FORMAT")]
+    log_format: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What `kudu-pair` can do.
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    /// Print the CustomResourceDefinition, or write it into a folder.
+    Crd(crd::CrdArgs),
+    Sidecar(sidecar::SidecarArgs),
+    Ctl(ctl::CtlArgs),
+}
+
+impl Cli {
+    /// Does what was asked for; returns the exit code.
+    ///
+    /// # Errors
+    /// When it cannot be done; the text says what to do.
+    pub fn run(self) -> anyhow::Result<u8> {
+        telemetry::begin(self.log_format);
+        match self.command {
+            Command::Crd(args) => crd::run(&args)?,
+            Command::Sidecar(args) => on_runtime(async { args.run(until_terminated()?).await })?,
+            Command::Ctl(args) => on_runtime(args.run())?,
+        }
+        Ok(0)
+    }
+}
+
+/// Runs a command that waits for many things at once.
+fn on_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+/// Is cancelled by SIGTERM or SIGINT.
+fn until_terminated() -> anyhow::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("ending");
+        token.cancel();
+    });
+    Ok(stop)
+}
