@@ -2,6 +2,9 @@
 # Shared by every script under deploy/local: messages, the cache, and "do this
 # once" helpers. To be sourced; defines functions and read-only settings only.
 
+# Without this, a failure inside $(...) is not noticed there.
+shopt -s inherit_errexit
+
 # Where everything that is built or run is kept: outside of the source tree, so
 # that cleaning the tree never costs a ten-minute build.
 CACHE_DIR=${KUDU_PAIR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kudu-pair}
@@ -31,17 +34,17 @@ seconds_since() {
   printf '%d.%d' $((us / 1000000)) $((us % 1000000 / 100000))
 }
 
-# hash_of ITEM...: one short hash of all items. An item that is a file stands for
-# its content, a folder for the content of all its files, anything else for itself.
+# hash_of ITEM...: one short hash of all items. An item is a file's or a folder's path
+# and stands for what is in it; one that starts with "text:" stands for itself.
 hash_of() {
   local item
   for item in "$@"; do
-    if [[ -d $item ]]; then
-      (cd "$item" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum)
-    elif [[ -f $item ]]; then
-      sha256sum <"$item"
-    else
+    if [[ $item == text:* ]]; then
       printf '%s\n' "$item"
+    elif [[ -d $item ]]; then
+      (cd "$item" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum)
+    else
+      sha256sum <"$item"
     fi
   done | sha256sum | cut -c1-16
 }
@@ -54,7 +57,7 @@ step() {
   local name=$1 output=$2 key=$3 start=$EPOCHREALTIME
   shift 3
   if [[ -e $output && -e $output.key && $(<"$output.key") == "$key" ]]; then
-    printf '%-44s cached\n' "$name" >&2
+    [[ ${QUIET_WHEN_CACHED:-no} == yes ]] || printf '%-44s cached\n' "$name" >&2
     return
   fi
   mkdir -p "${output%/*}"
