@@ -1,0 +1,26 @@
+package io.kudupair.client.summary;
+
+import java.util.regex.Pattern;
+
+/** Makes errors that differ only in a name, an id or a number count as one. */
+public final class ErrorPattern {
+  private static final Pattern RPC_DETAIL = Pattern.compile("(timeout): KuduRpc\\(.*");
+  private static final Pattern ID = Pattern.compile("\\b[0-9a-f]{32}\\b");
+  private static final Pattern QUOTED = Pattern.compile("'[^']*'|\"[^\"]*\"");
+  private static final Pattern TABLE = Pattern.compile("(?i)\\b(table) (?!with |already |does |to )[^\\s'\",]+");
+  private static final Pattern ADDRESS =
+      Pattern.compile("(?:[\\w.-]+)?/?\\d{1,3}(?:\\.\\d{1,3}){3}:\\d+");
+  private static final Pattern NUMBER = Pattern.compile("\\b\\d+\\b");
+
+  private ErrorPattern() {}
+
+  /** The error with what varies from one operation to the next replaced. */
+  public static String of(String error) {
+    String text = RPC_DETAIL.matcher(error).replaceAll("$1");
+    text = ID.matcher(text).replaceAll("<id>");
+    text = QUOTED.matcher(text).replaceAll("<name>");
+    text = TABLE.matcher(text).replaceAll("$1 <name>");
+    text = ADDRESS.matcher(text).replaceAll("<address>");
+    return NUMBER.matcher(text).replaceAll("<n>");
+  }
+}
