@@ -49,6 +49,7 @@ final class WatchCommand implements Callable<Integer> {
   private int replicas;
   private int renameEvery;
   private int dropEvery;
+  private int keep;
   private Long durationS;
   private long graceMs;
 
@@ -78,6 +79,7 @@ final class WatchCommand implements Callable<Integer> {
   @Option(
       names = "--kinds",
       split = ",",
+      converter = LoopKindConverter.class,
       defaultValue = "list,open,create,write",
       paramLabel = "KIND",
       description = "With commas between them (default: ${DEFAULT-VALUE}).")
@@ -133,6 +135,17 @@ final class WatchCommand implements Callable<Integer> {
   }
 
   @Option(
+      names = "--keep",
+      defaultValue = "0",
+      paramLabel = "N",
+      description =
+          "After each create drop the oldest tables of this run until N are left; 0 to keep all"
+              + " (default: ${DEFAULT-VALUE}).")
+  void setKeep(int value) {
+    keep = Check.atLeast(spec, "--keep", value, 0);
+  }
+
+  @Option(
       names = "--duration-s",
       paramLabel = "N",
       description = "End after so many seconds (default: only on a signal).")
@@ -177,6 +190,7 @@ final class WatchCommand implements Callable<Integer> {
             replicas,
             renameEvery,
             dropEvery,
+            keep,
             durationS == null ? null : durationS * 1000,
             graceMs);
     RecentRecords recent = new RecentRecords(SUMMARY_RECORDS);

@@ -12,7 +12,16 @@ public final class ErrorPattern {
       Pattern.compile("(?:[\\w.-]+)?/?\\d{1,3}(?:\\.\\d{1,3}){3}:\\d+");
   private static final Pattern NUMBER = Pattern.compile("\\b\\d+\\b");
 
+  private static final Pattern TIMEOUT_DETAIL = Pattern.compile(", TimeoutTracker\\(.*");
+  private static final int BRIEF = 200;
+
   private ErrorPattern() {}
+
+  /** The error cut down for a person: without the client's trace of a time-out, 200 characters. */
+  public static String brief(String error) {
+    String text = TIMEOUT_DETAIL.matcher(error).replaceAll(")");
+    return text.length() <= BRIEF ? text : text.substring(0, BRIEF) + "...";
+  }
 
   /** The error with what varies from one operation to the next replaced. */
   public static String of(String error) {

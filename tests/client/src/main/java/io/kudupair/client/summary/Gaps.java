@@ -2,6 +2,8 @@ package io.kudupair.client.summary;
 
 import io.kudupair.client.history.HistoryRecord;
 import java.util.ArrayList;
+import java.util.Collections;
+import java.util.Comparator;
 import java.util.List;
 
 /** Finds the times without a success. */
@@ -13,9 +15,11 @@ final class Gaps {
    * an {@link Found#edges edge} before the first success and one after the last.
    *
    * @param records of one run and one kind, in any order
-   * @param runEnd the record of that run, of any kind, that ended last
+   * @param run all records of that run: they tell how long it went on. After a last success that no
+   *     failure followed, the run counts as going on for as long as operations of other kinds were
+   *     started: an operation that hangs is in no history before it ends
    */
-  static Found find(List<HistoryRecord> records, HistoryRecord runEnd) {
+  static Found find(List<HistoryRecord> records, List<HistoryRecord> run) {
     List<HistoryRecord> byEnd = new ArrayList<>(records);
     byEnd.sort((a, b) -> Long.compare(a.monoEndNs(), b.monoEndNs()));
     List<Gap> between = new ArrayList<>();
@@ -44,9 +48,23 @@ final class Gaps {
       lastOk = record;
       failedSince = false;
     }
-    if (lastOk != null && (failedSince || between.size() >= 3)) {
+    HistoryRecord runEnd =
+        Collections.max(run, Comparator.comparingLong(HistoryRecord::monoEndNs));
+    HistoryRecord lastStart =
+        Collections.max(run, Comparator.comparingLong(HistoryRecord::monoStartNs));
+    if (lastOk != null && failedSince) {
       edges.add(
           gap(lastOk.endMs(), lastOk.monoEndNs(), runEnd.endMs(), runEnd.monoEndNs(), false));
+    } else if (lastOk != null
+        && between.size() >= 3
+        && lastStart.monoStartNs() > lastOk.monoEndNs()) {
+      edges.add(
+          gap(
+              lastOk.endMs(),
+              lastOk.monoEndNs(),
+              lastStart.startMs(),
+              lastStart.monoStartNs(),
+              false));
     } else if (lastOk == null && firstFailure != null) {
       edges.add(
           gap(

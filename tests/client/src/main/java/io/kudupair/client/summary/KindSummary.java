@@ -13,6 +13,7 @@ import java.util.List;
  * @param maxMs the longest duration of an acknowledged one, milliseconds
  * @param normalGapMs the median time from one success to the next in the whole history, milliseconds
  * @param outageAboveMs a gap longer than this is an outage, milliseconds
+ * @param longestGap the longest gap, outage or not, null when there was none
  * @param outages how many gaps were longer than that
  * @param longestOutage the longest of them, null when there was none
  * @param errors the distinct errors, most frequent first
@@ -26,6 +27,7 @@ public record KindSummary(
     long maxMs,
     double normalGapMs,
     double outageAboveMs,
+    Gap longestGap,
     long outages,
     Gap longestOutage,
     List<ErrorCount> errors) {

@@ -35,17 +35,17 @@ public final class Summarizer {
     long to =
         toMs != null ? toMs : records.stream().mapToLong(HistoryRecord::endMs).max().orElse(from);
 
-    Map<String, HistoryRecord> runEnds = new LinkedHashMap<>();
+    Map<String, List<HistoryRecord>> byRun = new LinkedHashMap<>();
     Map<String, Map<String, List<HistoryRecord>>> kinds = new LinkedHashMap<>();
     for (HistoryRecord record : records) {
-      runEnds.merge(record.run(), record, (a, b) -> b.monoEndNs() > a.monoEndNs() ? b : a);
+      byRun.computeIfAbsent(record.run(), r -> new ArrayList<>()).add(record);
       kinds
           .computeIfAbsent(record.kind(), k -> new LinkedHashMap<>())
           .computeIfAbsent(record.run(), r -> new ArrayList<>())
           .add(record);
     }
     List<KindSummary> summaries = new ArrayList<>();
-    kinds.forEach((kind, runs) -> summaries.add(kind(kind, runs, runEnds, from, to)));
+    kinds.forEach((kind, runs) -> summaries.add(kind(kind, runs, byRun, from, to)));
     long inside = records.stream().filter(r -> r.endMs() >= from && r.endMs() <= to).count();
     return new Summary(from, to, inside, List.copyOf(summaries));
   }
@@ -53,23 +53,25 @@ public final class Summarizer {
   private static KindSummary kind(
       String kind,
       Map<String, List<HistoryRecord>> runs,
-      Map<String, HistoryRecord> runEnds,
+      Map<String, List<HistoryRecord>> byRun,
       long from,
       long to) {
     List<Gap> between = new ArrayList<>();
     List<Gap> edges = new ArrayList<>();
     runs.forEach(
         (run, records) -> {
-          Gaps.Found found = Gaps.find(records, runEnds.get(run));
+          Gaps.Found found = Gaps.find(records, byRun.get(run));
           between.addAll(found.between());
           edges.addAll(found.edges());
         });
     double normal = median(between.stream().mapToDouble(Gap::ms).sorted().toArray());
     double limit = Math.max(OUTAGE_FACTOR * normal, normal + OUTAGE_MARGIN_MS);
-    List<Gap> outages =
+    List<Gap> gaps =
         Stream.concat(between.stream(), edges.stream())
-            .filter(gap -> gap.ms() > limit && gap.endedMs() >= from && gap.beganMs() <= to)
+            .filter(gap -> gap.endedMs() >= from && gap.beganMs() <= to)
+            .sorted(Comparator.comparingDouble(Gap::ms).reversed())
             .toList();
+    List<Gap> outages = gaps.stream().filter(gap -> gap.ms() > limit).toList();
 
     List<HistoryRecord> inside =
         runs.values().stream()
@@ -91,8 +93,9 @@ public final class Summarizer {
         durations.length == 0 ? 0 : (long) durations[durations.length - 1],
         normal,
         limit,
+        gaps.isEmpty() ? null : gaps.get(0),
         outages.size(),
-        outages.stream().max(Comparator.comparingDouble(Gap::ms)).orElse(null),
+        outages.isEmpty() ? null : outages.get(0),
         errors(inside));
   }
 

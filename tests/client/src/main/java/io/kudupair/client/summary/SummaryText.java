@@ -43,7 +43,7 @@ public final class SummaryText {
     for (KindSummary kind : summary.kinds()) {
       for (KindSummary.ErrorCount error : kind.errors()) {
         text.append(
-            String.format("%s: %d x %s%n", kind.kind(), error.count(), error.example()));
+            String.format("%s: %d x %s%n", kind.kind(), error.count(), ErrorPattern.brief(error.example())));
       }
     }
     return text.toString();

@@ -1,6 +1,7 @@
 package io.kudupair.client.watch;
 
 import io.kudupair.client.history.HistoryRecord;
+import io.kudupair.client.summary.ErrorPattern;
 import java.io.PrintStream;
 import java.time.Instant;
 import java.util.HashMap;
@@ -28,7 +29,7 @@ public final class Announcer {
   public synchronized void see(HistoryRecord record) {
     if (!record.ok()) {
       if (failing.putIfAbsent(record.kind(), record) == null) {
-        say(record, "fails: " + record.error());
+        say(record, "fails: " + ErrorPattern.brief(record.error()));
       }
       return;
     }

@@ -38,6 +38,9 @@ final class CreateLoop implements Runnable {
     if (due(options.dropEvery())) {
       drop(live.takeToDrop());
     }
+    while (options.keep() > 0 && live.size() > options.keep()) {
+      drop(live.takeToDrop());
+    }
   }
 
   private boolean due(int every) {

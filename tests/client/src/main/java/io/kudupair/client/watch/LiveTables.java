@@ -3,7 +3,10 @@ package io.kudupair.client.watch;
 import java.util.ArrayDeque;
 import java.util.Deque;
 
-/** The tables that a run has made and not dropped, oldest first. A table whose state is in doubt is left out. */
+/**
+ * The tables that a run has made and not dropped, oldest first. A table whose state is in doubt is
+ * left out.
+ */
 final class LiveTables {
   private final Deque<String> fresh = new ArrayDeque<>();
   private final Deque<String> renamed = new ArrayDeque<>();
@@ -27,5 +30,10 @@ final class LiveTables {
   String takeToDrop() {
     String oldest = renamed.pollFirst();
     return oldest != null ? oldest : fresh.pollFirst();
+  }
+
+  /** How many there are. */
+  int size() {
+    return fresh.size() + renamed.size();
   }
 }

@@ -1,7 +1,5 @@
 package io.kudupair.client.watch;
 
-import java.util.Locale;
-
 /** The loops of a watch; each has a thread of its own. */
 public enum LoopKind {
   /** Lists all tables. */
@@ -14,10 +12,5 @@ public enum LoopKind {
   CREATE,
 
   /** Writes a row of the fixed table and reads it back. */
-  WRITE;
-
-  @Override
-  public String toString() {
-    return name().toLowerCase(Locale.ROOT);
-  }
+  WRITE
 }

@@ -13,6 +13,7 @@ import java.util.Set;
  * @param replicas of each tablet
  * @param renameEvery after every so many creates rename the oldest table not yet renamed; 0 for never
  * @param dropEvery after every so many creates drop the oldest table; 0 for never
+ * @param keep after each create drop the oldest tables until so many are left; 0 to keep all
  * @param durationMs end by itself after so long, milliseconds; null for never
  * @param graceMs how long to wait for operations under way when the end comes, milliseconds
  */
@@ -24,5 +25,6 @@ public record WatchOptions(
     int replicas,
     int renameEvery,
     int dropEvery,
+    int keep,
     Long durationMs,
     long graceMs) {}
