@@ -1,6 +1,10 @@
 package io.kudupair.client.verify;
 
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * The result of comparing a history with a cluster.
@@ -33,6 +37,27 @@ public record VerifyReport(
    * @param found what the cluster says about it
    */
   public record Finding(String name, String because, long atMs, String found) {}
+
+  /** The names of all findings. */
+  public Set<String> findings() {
+    return Stream.of(missing, resurrected, replaced, inconsistent)
+        .flatMap(List::stream)
+        .map(Finding::name)
+        .collect(Collectors.toCollection(LinkedHashSet::new));
+  }
+
+  /** The same counts with the findings of a later look at the same names. */
+  public VerifyReport withFindingsOf(VerifyReport later) {
+    return new VerifyReport(
+        acknowledged,
+        dropped,
+        undecided,
+        undecidedPresent,
+        later.missing,
+        later.resurrected,
+        later.replaced,
+        later.inconsistent);
+  }
 
   /** Whether everything that was acknowledged is so. */
   public boolean ok() {

@@ -14,6 +14,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 class VerificationTest {
@@ -162,5 +163,18 @@ class VerificationTest {
     history.add(ok("open", "t", 1, 2));
     history.add(bad("write", "t", 1, 2, Outcome.ERROR, "E"));
     assertTrue(ExpectedTables.from(history).isEmpty());
+  }
+
+  @Test
+  void aLaterLookReplacesTheFindingsAndKeepsTheCounts() {
+    create("a", Outcome.OK);
+    create("b", Outcome.OK);
+    VerifyReport first = verify();
+    assertEquals(Set.of("a", "b"), first.findings());
+    has("a", "id-a");
+    VerifyReport later =
+        first.withFindingsOf(Verification.compare(ExpectedTables.from(history), cluster));
+    assertEquals(Set.of("b"), later.findings());
+    assertEquals(2, later.acknowledged());
   }
 }
