@@ -113,8 +113,13 @@ impl Member {
                 // A kudu-master that runs under no order is not stopped here: its launcher does that when its Lease is over,
                 // and until the first order is known it may well be the active.
                 self.board.enter(Role::Unknown, MemberState::Waiting);
-                self.look_at_log().await?;
-                duty.over().await;
+                while self.launcher_status(duty).await?.is_some() {
+                    self.look_at_log().await?;
+                    tokio::select! {
+                        () = duty.over() => break,
+                        () = sleep(RETRY_PAUSE) => {}
+                    }
+                }
                 Ok(())
             }
             Order::Follow { epoch, active, .. } => follow::run(self, duty, epoch, &active).await,
