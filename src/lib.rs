@@ -3,6 +3,7 @@
 //! See `docs/architecture.md` for the parts, and who may do I/O.
 
 pub mod api;
+pub mod cli;
 pub mod failover;
 pub mod launcher;
 pub mod wal;
