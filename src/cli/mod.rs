@@ -1,12 +1,21 @@
 //! The command line of `kudu-pair`, one file a command.
 
+pub mod controller;
 pub mod crd;
 pub mod ctl;
+pub mod install;
+pub mod launcher;
 pub mod sidecar;
+pub mod wal;
+
+use std::io::stdout;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::telemetry::{self, LogFormat};
+use crate::{
+    launcher::exec,
+    telemetry::{self, LogFormat},
+};
 
 /// Runs Apache Kudu's master as active/standby pairs on Kubernetes.
 #[derive(clap::Parser, Debug)]
@@ -23,10 +32,15 @@ pub struct Cli {
 /// What `kudu-pair` can do.
 #[derive(clap::Subcommand, Debug)]
 enum Command {
-    /// Print the CustomResourceDefinition, or write it into a folder.
+    Controller(controller::ControllerArgs),
     Crd(crd::CrdArgs),
-    Sidecar(sidecar::SidecarArgs),
     Ctl(ctl::CtlArgs),
+    Install(install::Args),
+    Launcher(launcher::Args),
+    #[command(name = exec::SUBCOMMAND, hide = true)]
+    LauncherExec(launcher::ExecArgs),
+    Sidecar(sidecar::SidecarArgs),
+    Wal(wal::WalArgs),
 }
 
 impl Cli {
@@ -35,11 +49,18 @@ impl Cli {
     /// # Errors
     /// When it cannot be done; the text says what to do.
     pub fn run(self) -> anyhow::Result<u8> {
-        telemetry::begin(self.log_format);
+        if !matches!(self.command, Command::LauncherExec(_)) {
+            telemetry::begin(self.log_format);
+        }
         match self.command {
+            Command::Controller(args) => controller::run(args)?,
             Command::Crd(args) => crd::run(&args)?,
-            Command::Sidecar(args) => on_runtime(async { args.run(until_terminated()?).await })?,
             Command::Ctl(args) => on_runtime(args.run())?,
+            Command::Install(args) => install::run(&args)?,
+            Command::Launcher(args) => launcher::run(args)?,
+            Command::LauncherExec(args) => return Ok(launcher::run_exec(&args)),
+            Command::Sidecar(args) => on_runtime(async { args.run(until_terminated()?).await })?,
+            Command::Wal(args) => return Ok(args.run(&mut stdout().lock())?.exit_code()),
         }
         Ok(0)
     }
