@@ -1,4 +1,5 @@
 //! Kudu master pairs.
 
+pub mod cli;
 pub mod wal;
 pub mod waldir;

@@ -1,0 +1,3 @@
+//! The commands of `kudu-pair`.
+
+pub mod wal;
