@@ -2,6 +2,7 @@
 //!
 //! See `docs/architecture.md` for the parts, and who may do I/O.
 
+<<<<<<< HEAD
 pub mod api;
 pub mod cli;
 pub mod clock;
@@ -11,5 +12,8 @@ pub mod launcher;
 pub mod replication;
 pub mod sidecar;
 pub mod telemetry;
+=======
+pub mod cli;
+>>>>>>> wal
 pub mod wal;
 pub mod waldir;

@@ -8,7 +8,7 @@ use prost::Message;
 use super::{
     OpId,
     error::EntryError,
-    messages::{EntryMessage, OpIdMessage},
+    messages::{EntryMessage, OpIdMessage, ReplicateMessage},
     wire::{Fields, Value, put_varint},
 };
 
@@ -16,6 +16,12 @@ use super::{
 const REPLICATE: i32 = 1;
 /// `LogEntryTypePB`.
 const COMMIT: i32 = 2;
+/// `LogEntryPB.replicate`.
+const ENTRY_REPLICATE_FIELD: u64 = 2;
+/// `ReplicateMsg.id`.
+const REPLICATE_ID_FIELD: u64 = 1;
+/// `ReplicateMsg.timestamp`.
+const REPLICATE_TIMESTAMP_FIELD: u64 = 2;
 /// `LogEntryBatchPB.entry`.
 const BATCH_ENTRY_FIELD: u64 = 1;
 
@@ -82,6 +88,30 @@ impl Replicate {
             LogEntry::Replicate(replicate) => Ok(replicate),
             LogEntry::Commit(_) => Err(EntryError::NotReplicate),
         }
+    }
+
+    /// The same operation at another place and time in a log; all else stays byte for byte.
+    ///
+    /// For replaying operations that another reign did not get (see `docs/kudu-log-format.md`); nothing else may
+    /// renumber what a master wrote.
+    ///
+    /// # Errors
+    /// If the bytes are not well-formed; those of an operation that was read are.
+    pub fn renumbered(&self, id: OpId, timestamp: u64) -> Result<Self, EntryError> {
+        let mut raw = Vec::with_capacity(self.raw.len().saturating_add(16));
+        for field in Fields::new(self.raw.clone()) {
+            let field = field?;
+            match (field.number, field.value) {
+                (ENTRY_REPLICATE_FIELD, Value::Bytes(operation)) => {
+                    let operation = renumber(operation, id, timestamp)?;
+                    put_varint(&mut raw, ENTRY_REPLICATE_FIELD << 3 | 2);
+                    put_varint(&mut raw, u64::try_from(operation.len()).unwrap_or(u64::MAX));
+                    raw.extend_from_slice(&operation);
+                }
+                _ => raw.extend_from_slice(&field.whole),
+            }
+        }
+        Self::from_raw(raw.into())
     }
 
     /// Its identity.
@@ -184,6 +214,19 @@ impl LogEntry {
             Self::Commit(commit) => &commit.raw,
         }
     }
+}
+
+/// A `ReplicateMsg` with another identity and time.
+fn renumber(operation: Bytes, id: OpId, timestamp: u64) -> Result<Vec<u8>, EntryError> {
+    let id = OpIdMessage { term: Some(id.term), index: Some(id.index) };
+    let mut raw = ReplicateMessage { id: Some(id), timestamp: Some(timestamp), op_type: None }.encode_to_vec();
+    for field in Fields::new(operation) {
+        let field = field?;
+        if field.number != REPLICATE_ID_FIELD && field.number != REPLICATE_TIMESTAMP_FIELD {
+            raw.extend_from_slice(&field.whole);
+        }
+    }
+    Ok(raw)
 }
 
 fn op_id(message: Option<OpIdMessage>, name: &'static str) -> Result<OpId, EntryError> {

@@ -322,6 +322,16 @@ fn entries_say_what_they_are() {
     assert_eq!(OpType::Other(99).to_string(), "OP_99");
 }
 
+#[test]
+fn renumbering_changes_identity_and_time_and_nothing_else() {
+    let old = Replicate::from_raw(replicate(OpId::new(3, 44), 3, b"payload")).unwrap();
+    let id = OpId::new(3_000_001, 1 << 40);
+    let new = old.renumbered(id, 99).unwrap();
+    assert_eq!((new.id(), new.timestamp(), new.op_type()), (id, 99, OpType::Write));
+    // Back again, the bytes are those that Kudu wrote.
+    assert_eq!(new.renumbered(old.id(), old.timestamp()).unwrap(), old);
+}
+
 fn fold(entries: &[Bytes]) -> LogSummary {
     let mut summary = LogSummary::default();
     entries.iter().for_each(|raw| summary.fold(&LogEntry::from_raw(raw.clone()).unwrap()));
