@@ -3,6 +3,8 @@
 //! See `docs/architecture.md` for the parts, and who may do I/O.
 
 pub mod api;
+pub mod cli;
+pub mod controller;
 pub mod failover;
 pub mod launcher;
 pub mod wal;

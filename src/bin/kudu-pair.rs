@@ -1,2 +1,8 @@
 //! The `kudu-pair` program.
-fn main() {}
+
+use clap::Parser as _;
+use kudu_pair::cli::{self, Cli};
+
+fn main() -> anyhow::Result<()> {
+    cli::run(Cli::parse())
+}

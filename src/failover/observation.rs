@@ -164,7 +164,7 @@ impl Observation {
     }
 
     /// Somebody who has heard `active` serve just now, although its Lease is over.
-    pub fn still_serving(&self, active: &str) -> Option<&str> {
+    pub fn still_serving<'a>(&'a self, active: &'a str) -> Option<&'a str> {
         if self.report(active).is_some_and(|report| report.master_stopped) {
             return None;
         }
