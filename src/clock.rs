@@ -2,7 +2,7 @@
 //!
 //! `CLOCK_BOOTTIME` never steps, counts while the machine sleeps, and reads the same in all containers of a pod.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -18,4 +18,9 @@ pub fn boot_ns() -> u64 {
 /// A reading of the clock so much after another.
 pub fn after(boot_ns: u64, wait: Duration) -> u64 {
     boot_ns.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// Milliseconds since 1970, for records that people compare across machines. No decision is taken by it.
+pub fn unix_millis() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis().try_into().unwrap_or(u64::MAX))
 }

@@ -2,7 +2,6 @@
 //!
 //! See `docs/architecture.md` for the parts, and who may do I/O.
 
-<<<<<<< HEAD
 pub mod api;
 pub mod cli;
 pub mod clock;
@@ -12,8 +11,5 @@ pub mod launcher;
 pub mod replication;
 pub mod sidecar;
 pub mod telemetry;
-=======
-pub mod cli;
->>>>>>> wal
 pub mod wal;
 pub mod waldir;

@@ -175,6 +175,9 @@ pub struct SwitchRecord {
     /// The new active; of a failover known only once the old active is fenced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// Members that were chosen in this switch and did not come to serve, the first one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<TriedMember>,
     /// The switchover request that asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
@@ -202,6 +205,17 @@ pub struct SwitchRecord {
     /// Why the switch does not go on, when it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
+}
+
+/// A member that was chosen in a switch and did not come to serve.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct TriedMember {
+    /// The member.
+    pub name: String,
+    /// The last op in its log when it was chosen. What its master wrote after that was never seen by a client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<OpId>,
 }
 
 /// What a switch did.

@@ -25,7 +25,8 @@ pub struct MemberReport {
     pub state: MemberState,
     /// Whether there is a catalog on its volumes.
     pub has_catalog: bool,
-    /// Uuid of that catalog.
+    /// The uuid of that catalog, 32 hexadecimal digits: a pair whose status was lost takes it over instead of formatting.
+    #[serde(default)]
     pub catalog_uuid: Option<String>,
     /// Last op in its log: on a standby durable, on the active as read from its log.
     pub head: Option<OpId>,

@@ -1,5 +1,22 @@
-//! Who is active: the decisions, without I/O. Time comes in as an argument.
+//! Who is active: the decisions, without I/O. Time and randomness come in as arguments.
+//!
+//! The controller observes ([`observation`]), asks [`decide::decide`], and does what comes out ([`action`]). What a member
+//! has to do follows from the pair's status alone ([`order`]).
 
+pub mod action;
+pub mod bounds;
+mod choose;
+pub mod decide;
+mod fence;
+mod initialize;
+pub mod lease;
 pub mod member;
+pub mod observation;
 pub mod order;
+mod overview;
+mod peace;
+mod promote;
+pub mod receipt;
+mod rolling;
+pub mod switchover;
 pub mod tenure;

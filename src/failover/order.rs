@@ -1,7 +1,7 @@
 //! What each member has to do, derived from the pair's status alone.
 
 use crate::{
-    api::{Catalog, PairStatus, SwitchKind, SwitchStep},
+    api::{Catalog, PairStatus, SwitchKind, SwitchRecord, SwitchStep},
     wal::OpId,
 };
 
@@ -73,6 +73,7 @@ pub fn order_for(member: &str, status: &PairStatus) -> Order {
         };
     };
     match switch.step {
+        SwitchStep::Fencing if !switch.tried.is_empty() => again(member, switch),
         SwitchStep::Fencing if switch.from.as_deref() == Some(member) => {
             Order::StandDown { epoch: status.epoch, successor: switch.to.clone() }
         }
@@ -82,6 +83,14 @@ pub fn order_for(member: &str, status: &PairStatus) -> Order {
         }
         SwitchStep::Promoting | SwitchStep::Repointing => follow(&switch.to, switch.epoch),
     }
+}
+
+/// Fencing after a chosen member did not come to serve: that one may still run, or hold the Lease of the reign that failed,
+/// and has obeyed an epoch above the status's. So the order carries the epoch of the reign that failed, or it would be
+/// stale to the very member that has to stand down. Nobody serves who could be followed.
+fn again(member: &str, switch: &SwitchRecord) -> Order {
+    let may_run = switch.from.as_deref() == Some(member) || switch.tried.iter().any(|tried| tried.name == member);
+    if may_run { Order::StandDown { epoch: switch.epoch - 1, successor: None } } else { Order::Wait }
 }
 
 fn to_format(kind: SwitchKind, catalog: &Catalog) -> Option<String> {

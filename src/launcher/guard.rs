@@ -16,7 +16,7 @@ use rustix::{
     time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime},
 };
 
-use super::clock::boot_ns;
+use crate::clock::boot_ns;
 
 /// The keeper's handle on the guard.
 #[derive(Debug, Clone)]

@@ -13,9 +13,10 @@ use std::{
 
 use tokio::sync::oneshot;
 
+use crate::clock::{boot_ns, unix_millis};
+
 use super::{
     catalog,
-    clock::{boot_ns, unix_millis},
     flags::{Addresses, master_args},
     guard::Guard,
     jobs::{Job, Workshop, start_worker},

@@ -34,7 +34,6 @@
 pub mod catalog;
 pub mod child;
 pub mod client;
-pub mod clock;
 pub mod copy;
 pub mod exec;
 pub mod flags;

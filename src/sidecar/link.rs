@@ -46,10 +46,6 @@ impl Link {
         Ok(Self { peer: peer.to_owned(), framed: Framed::new(stream, codec) })
     }
 
-    pub(super) fn peer(&self) -> &str {
-        &self.peer
-    }
-
     pub(super) fn rename_peer(&mut self, peer: &str) {
         peer.clone_into(&mut self.peer);
     }

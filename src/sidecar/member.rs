@@ -1,6 +1,9 @@
 //! One duty at a time: takes the member's order, carries it out, and ends it before the next begins.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +30,9 @@ use crate::{
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Pause before a launcher that is not there is looked for again; its container starts with this one.
 const LAUNCHER_PAUSE: Duration = Duration::from_millis(100);
+
+/// After so long without an answer while the pod ends, the launcher is dead and the kernel has ended what it ran.
+const LAUNCHER_DEATH: Duration = Duration::from_millis(1000);
 
 /// A member and all it works with.
 #[derive(Debug)]
@@ -159,11 +165,23 @@ impl Member {
     }
 
     /// Makes sure that kudu-master is not running, however long that takes.
-    pub(super) async fn stop_master(&self) -> Result<LauncherStatus, SidecarError> {
+    ///
+    /// A launcher that nobody reaches is dead, or has not begun: its kudu-master dies with it, at the latest after the
+    /// time that a kill may take. Its container and this one end together when the pod does.
+    pub(super) async fn stop_master(&self) -> Result<(), SidecarError> {
+        let begun = Instant::now();
         loop {
             match self.call(Request::Stop).await {
-                Err(SidecarError::Launcher(LauncherError::NotThere { .. })) => sleep(LAUNCHER_PAUSE).await,
-                other => return other,
+                Err(SidecarError::Launcher(LauncherError::NotThere { .. })) => {
+                    if self.stop.is_cancelled()
+                        && (self.board.facts().master_stopped || begun.elapsed() >= LAUNCHER_DEATH)
+                    {
+                        self.board.facts().master_stopped = true;
+                        return Ok(());
+                    }
+                    sleep(LAUNCHER_PAUSE).await;
+                }
+                other => return other.map(drop),
             }
         }
     }

@@ -72,7 +72,7 @@ pub(super) async fn run(
             // Nothing ran in this reign: give the Lease back, so that another member can be chosen at once.
             member.stop_master().await?;
             let head = member.board.facts().head;
-            release(member, epoch, &reign.launcher, head).await;
+            release(member, epoch, &member.identity(&reign.launcher), head).await;
             return Err(error);
         }
     };
@@ -91,16 +91,17 @@ pub(super) async fn stand_down(
     successor: Option<String>,
 ) -> Result<(), SidecarError> {
     member.board.enter(Role::Active, MemberState::StandingDown);
-    let launcher = member.stop_master().await?;
+    member.stop_master().await?;
+    let identity = member.board.facts().identity.clone();
     let Some(generation) = member.anchors.current().generation else {
-        release(member, epoch, &launcher, None).await;
+        release(member, epoch, &identity, None).await;
         duty.over().await;
         return Ok(());
     };
     let folder = generation::log_folder(&member.config.wal_dir, &generation);
     let shipping = Shipping::begin(epoch, member.anchors.current().uuid, folder);
     let offer = member.shipping.offer(&shipping);
-    part(member, &shipping, epoch, &launcher, successor).await?;
+    part(member, &shipping, epoch, &identity, successor).await?;
     duty.over().await;
     drop(offer);
     Ok(())
@@ -128,7 +129,7 @@ async fn acquire(
                 // An earlier run of the launcher held it and is dead: its reign is over. The log says how far it came.
                 member.look_at_log().await?;
                 let head = member.board.facts().head;
-                release(member, epoch, launcher, head).await;
+                release(member, epoch, &identity, head).await;
             }
             Acquired::NotYet(reason) => member.board.facts().message = Some(reason),
         }
@@ -293,7 +294,7 @@ impl Reign {
         member.stop_master().await?;
         let Self { tenancy, launcher, epoch, .. } = self;
         // The Lease is kept until the log is shipped; it was taken under the name of the launcher that ran.
-        part(member, shipping, epoch, &launcher, successor).await?;
+        part(member, shipping, epoch, &member.identity(&launcher), successor).await?;
         drop(tenancy);
         match failed {
             Some(words) => Err(SidecarError::CrashLoop(words)),
@@ -318,7 +319,7 @@ async fn part(
     member: &Member,
     shipping: &Shipping,
     epoch: i64,
-    launcher: &LauncherStatus,
+    identity: &str,
     successor: Option<String>,
 ) -> Result<(), SidecarError> {
     shipping.stopped_serving();
@@ -335,7 +336,7 @@ async fn part(
     if shipped.is_err() {
         tracing::warn!(epoch, ?final_head, ?successor, "the reign ends before its standbys have the whole log");
     }
-    release(member, epoch, launcher, final_head).await;
+    release(member, epoch, identity, final_head).await;
     Ok(())
 }
 
@@ -349,9 +350,8 @@ fn has_everything(member: &Member, head: Option<OpId>, successor: Option<&str>) 
     }
 }
 
-async fn release(member: &Member, epoch: i64, launcher: &LauncherStatus, final_head: Option<OpId>) {
-    let identity = member.identity(launcher);
-    match member.coordinator.release(&identity, epoch, final_head).await {
+async fn release(member: &Member, epoch: i64, identity: &str, final_head: Option<OpId>) {
+    match member.coordinator.release(identity, epoch, final_head).await {
         Ok(()) => tracing::info!(epoch, ?final_head, "the Lease is given back"),
         // It runs out by itself.
         Err(error) => tracing::warn!(epoch, %error, "the Lease could not be given back"),

@@ -1,0 +1,61 @@
+//! `kudu-pair controller`: looks after pairs.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::controller::{self, Options};
+
+/// Look after all KuduMasterPairs of a cluster or of one namespace.
+///
+/// Makes each pair's objects, notices when an active is lost, and switches: by plan, when annotated with
+/// kudupair.io/switchover, and without one when the active's Lease ran out. Several replicas may run; one leads, and
+/// another one takes over within 4 s when it is lost.
+///
+/// Talks to the API server that KUBECONFIG names, or to the one of the cluster that it runs in. The log's level follows
+/// RUST_LOG, as in RUST_LOG=kudu_pair=debug.
+#[derive(clap::Args, Debug)]
+pub struct ControllerArgs {
+    /// Namespace whose pairs are looked after. Without it: all namespaces, which needs a ClusterRole.
+    #[arg(long, env = "WATCH_NAMESPACE", value_name = "NAMESPACE")]
+    namespace: Option<String>,
+
+    /// This program's own image, as in registry.example/kudu-pair:1.0.0: members take the launcher and the sidecar from
+    /// it. A new value restarts all members, standbys first.
+    #[arg(long, env = "OPERATOR_IMAGE", value_name = "IMAGE")]
+    operator_image: String,
+
+    /// Namespace of the Lease by which replicas of the controller agree on one that acts.
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
+    leader_namespace: String,
+
+    /// Name of this replica; must differ between replicas, as a pod's name does.
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    identity: String,
+
+    /// Address of /health (the process runs) and /ready (nothing is missing, or what).
+    #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS:PORT")]
+    health_listen: SocketAddr,
+}
+
+/// Runs `kudu-pair controller`, until SIGTERM or SIGINT.
+pub fn run(args: ControllerArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    runtime.block_on(run_until_stopped(args))
+}
+
+async fn run_until_stopped(args: ControllerArgs) -> anyhow::Result<()> {
+    let client =
+        kube::Client::try_default().await.context("cannot find an API server: set KUBECONFIG, or run in a pod")?;
+    let ControllerArgs { namespace, operator_image, leader_namespace, identity, health_listen } = args;
+    let options = Options { namespace, operator_image, leader_namespace, identity, health_listen };
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+        }
+    };
+    controller::run(client, options, stop).await.context("the controller cannot run")
+}

@@ -1,0 +1,222 @@
+//! The pairs' Leases: watched by every replica, so that a new leader knows at once which of them have not been renewed.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures::{StreamExt as _, stream};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{
+    Api, ResourceExt as _,
+    api::ListParams,
+    runtime::{WatchStreamExt as _, watcher},
+};
+use tokio::sync::broadcast;
+
+use super::error::Error;
+use crate::{
+    api::names,
+    failover::{
+        bounds::LOOK_IN_PEACE,
+        lease::{LeaseClock, LeaseSeen},
+    },
+    wal::OpId,
+};
+
+/// Namespace and name of a pair.
+pub(crate) type PairKey = (String, String);
+
+/// For how long each Lease has been seen unchanged, by this process's own clock.
+#[derive(Debug)]
+pub(crate) struct LeaseClocks {
+    origin: Instant,
+    clocks: Mutex<HashMap<PairKey, LeaseClock>>,
+}
+
+impl LeaseClocks {
+    pub(crate) fn new() -> Self {
+        Self { origin: Instant::now(), clocks: Mutex::default() }
+    }
+
+    /// Takes a look at a Lease into account and says for how long it has been unchanged.
+    pub(crate) fn look(&self, lease: &Lease) -> Duration {
+        let at = self.origin.elapsed();
+        let version = lease.resource_version().unwrap_or_default();
+        let mut clocks = self.clocks.lock().unwrap_or_else(PoisonError::into_inner);
+        clocks.entry(key(lease)).or_insert_with(|| LeaseClock::new(&version, at)).look(&version, at)
+    }
+
+    fn forget(&self, lease: &Lease) {
+        self.clocks.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(lease));
+    }
+}
+
+fn key(lease: &Lease) -> PairKey {
+    (lease.namespace().unwrap_or_default(), lease.name_any())
+}
+
+/// What the Lease says.
+pub(crate) fn read(lease: &Lease, unchanged_for: Duration) -> Result<LeaseSeen, Error> {
+    let invalid = |reason: String| Error::InvalidLease { lease: lease.name_any(), reason };
+    let annotation = |name: &str| lease.annotations().get(name);
+    let epoch = annotation(names::EPOCH_ANNOTATION)
+        .ok_or_else(|| invalid(format!("it has no annotation {}", names::EPOCH_ANNOTATION)))?;
+    let final_head: Option<OpId> = annotation(names::FINAL_HEAD_ANNOTATION)
+        .map(|text| text.parse())
+        .transpose()
+        .map_err(|error| invalid(format!("annotation {}: {error}", names::FINAL_HEAD_ANNOTATION)))?;
+    let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
+    Ok(LeaseSeen {
+        resource_version: lease.resource_version().unwrap_or_default(),
+        holder: holder.filter(|holder| !holder.is_empty()),
+        epoch: epoch
+            .parse()
+            .map_err(|_| invalid(format!("annotation {}: {epoch:?} is no number", names::EPOCH_ANNOTATION)))?,
+        final_head,
+        unchanged_for,
+    })
+}
+
+/// The Lease with its holder put off: held by nobody, for a new epoch. In the version that was read, so that a renewal
+/// that came first makes this a conflict.
+pub(crate) fn fenced(lease: &Lease, epoch: i64) -> Lease {
+    let mut lease = lease.clone();
+    let annotations = lease.metadata.annotations.get_or_insert_default();
+    annotations.insert(names::EPOCH_ANNOTATION.to_owned(), epoch.to_string());
+    annotations.remove(names::FINAL_HEAD_ANNOTATION);
+    let spec = lease.spec.get_or_insert_default();
+    spec.holder_identity = None;
+    spec.acquire_time = None;
+    spec.renew_time = None;
+    spec.lease_transitions = Some(spec.lease_transitions.unwrap_or(0).saturating_add(1));
+    lease
+}
+
+/// Watches all pairs' Leases for as long as it is polled: keeps the clocks, and tells of each Lease that changed hands.
+///
+/// The watch brings changes at once. The list once a second is what shows that the absence of changes is not the absence
+/// of a connection.
+pub(crate) async fn watch(api: Api<Lease>, clocks: &LeaseClocks, changed: broadcast::Sender<PairKey>) {
+    let events = watcher(api.clone(), watcher::Config::default().labels(names::PAIR_LABEL)).default_backoff();
+    let watched = events.map(Look::Event);
+    let every = tokio::time::interval(LOOK_IN_PEACE);
+    let listed = stream::unfold((every, api), |(mut every, api)| async move {
+        every.tick().await;
+        let params = ListParams::default().labels(names::PAIR_LABEL);
+        let list = super::error::within(LOOK_IN_PEACE * 2, "list Leases", api.list(&params)).await;
+        Some((Look::List(list.map(|list| list.items)), (every, api)))
+    });
+    let mut looks = Box::pin(stream::select(watched, listed));
+    let mut hands: HashMap<PairKey, Hands> = HashMap::new();
+    while let Some(look) = looks.next().await {
+        let leases = match look {
+            Look::Event(Ok(watcher::Event::Apply(lease) | watcher::Event::InitApply(lease))) => vec![lease],
+            Look::Event(Ok(watcher::Event::Delete(lease))) => {
+                clocks.forget(&lease);
+                hands.remove(&key(&lease));
+                tell(&changed, &lease);
+                continue;
+            }
+            Look::Event(Ok(watcher::Event::Init | watcher::Event::InitDone)) => continue,
+            Look::Event(Err(error)) => {
+                tracing::warn!(%error, "cannot watch Leases; trying again");
+                continue;
+            }
+            Look::List(Ok(leases)) => leases,
+            Look::List(Err(error)) => {
+                tracing::debug!(%error, "cannot look at Leases");
+                continue;
+            }
+        };
+        for lease in leases {
+            clocks.look(&lease);
+            let now = Hands::of(&lease);
+            if hands.insert(key(&lease), now.clone()).as_ref() != Some(&now) {
+                tell(&changed, &lease);
+            }
+        }
+    }
+}
+
+enum Look {
+    Event(Result<watcher::Event<Lease>, watcher::Error>),
+    List(Result<Vec<Lease>, Error>),
+}
+
+/// What of a Lease concerns a decision at once; renewals do not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Hands {
+    holder: Option<String>,
+    epoch: Option<String>,
+}
+
+impl Hands {
+    fn of(lease: &Lease) -> Self {
+        Self {
+            holder: lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone()),
+            epoch: lease.annotations().get(names::EPOCH_ANNOTATION).cloned(),
+        }
+    }
+}
+
+/// Nobody listens in a replica that does not lead.
+fn tell(changed: &broadcast::Sender<PairKey>, lease: &Lease) {
+    if let Some(pair) = lease.labels().get(names::PAIR_LABEL) {
+        let _ = changed.send((lease.namespace().unwrap_or_default(), pair.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(json: serde_json::Value) -> Lease {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn released() -> Lease {
+        lease(serde_json::json!({
+            "metadata": {
+                "name": "demo-active", "namespace": "kudu", "resourceVersion": "7",
+                "labels": { "kudupair.io/pair": "demo" },
+                "annotations": { "kudupair.io/epoch": "3", "kudupair.io/final-head": "3000001.42", "other": "stays" }
+            },
+            "spec": { "leaseTransitions": 4 }
+        }))
+    }
+
+    #[test]
+    fn reads_what_a_holder_left() {
+        let seen = read(&released(), Duration::from_secs(1)).unwrap();
+        assert_eq!(seen.epoch, 3);
+        assert_eq!(seen.final_head, Some(OpId::new(3_000_001, 42)));
+        assert!(seen.released());
+    }
+
+    #[test]
+    fn a_lease_that_cannot_be_read_is_no_unheld_lease() {
+        let broken = lease(serde_json::json!({ "metadata": { "name": "demo-active" } }));
+        let error = read(&broken, Duration::ZERO).unwrap_err();
+        assert!(error.to_string().contains("kudupair.io/epoch"), "{error}");
+    }
+
+    #[test]
+    fn a_fence_keeps_the_version_and_what_others_wrote() {
+        let fenced = fenced(&released(), 4);
+        assert_eq!(
+            serde_json::to_value(&fenced).unwrap(),
+            serde_json::json!({
+                "apiVersion": "coordination.k8s.io/v1",
+                "kind": "Lease",
+                "metadata": {
+                    "name": "demo-active", "namespace": "kudu", "resourceVersion": "7",
+                    "labels": { "kudupair.io/pair": "demo" },
+                    "annotations": { "kudupair.io/epoch": "4", "other": "stays" }
+                },
+                "spec": { "leaseTransitions": 5 }
+            })
+        );
+    }
+}

@@ -1,0 +1,52 @@
+//! Every bound that a decision uses and that is not in the spec, each with its reason.
+
+use std::time::Duration;
+
+/// A report older than this no longer says how a member is: two polls of peace may be lost.
+pub const HEARD: Duration = Duration::from_millis(3000);
+
+/// A standby that heard the active serve so short a time ago has not lost it. Shorter than what lies between the death of
+/// a master whose Lease ran out and the Lease's end (`leaseDuration - renewDeadline - killTime`, 1 s by default), so that
+/// it costs a failover nothing unless the old active really goes on.
+pub const STILL_SERVING: Duration = Duration::from_millis(500);
+
+/// A standby further behind is not switched to by plan, and not chosen in a failover without a person's word: at the
+/// 6,000 operations a second at which Kudu applies pending ones, 10,000 are 1.7 s.
+pub const MAX_LAG_OPS: i64 = 10_000;
+
+/// After the fence, so long a better candidate is awaited before the best one heard is taken.
+pub const CHOICE_WAIT: Duration = Duration::from_secs(3);
+
+/// A successor that is not heard for so long will not receive the rest of the old active's log.
+pub const SUCCESSOR_LOST: Duration = Duration::from_secs(3);
+
+/// A chosen member that is not heard has so long to take the Lease before another one is chosen.
+pub const TAKE_LEASE_UNHEARD: Duration = Duration::from_secs(3);
+
+/// A chosen member that is heard has so long to take the Lease before another one is chosen.
+pub const TAKE_LEASE: Duration = Duration::from_secs(15);
+
+/// A chosen member that holds the Lease has so long to come to serve before another one, which is known to be able to, is
+/// chosen. 5,000 tables take 10 s.
+pub const REPLAY_PATIENCE: Duration = Duration::from_secs(120);
+
+/// After a planned switch of the operator's own went back to the old active, so long no new one is made by itself: each
+/// try stops the service for a moment.
+pub const OWN_SWITCH_AGAIN: Duration = Duration::from_secs(600);
+
+/// A pod that runs an old revision, is not ready and is not heard for so long may be replaced although the pair is not
+/// whole: it is of no use to anyone, and its new revision may be the cure.
+pub const USELESS_POD: Duration = Duration::from_secs(10);
+
+/// How often members are asked, and the pair is looked at, in peace.
+pub const LOOK_IN_PEACE: Duration = Duration::from_secs(1);
+
+/// How often members are asked, and the pair is looked at, while a switch is under way.
+pub const LOOK_IN_SWITCH: Duration = Duration::from_millis(100);
+
+/// A status that differs from the last one in nothing but heads and lag is written so often, not at each look.
+pub const FRESH_NUMBERS: Duration = Duration::from_secs(10);
+
+/// At most so much time between two looks at a Lease counts as time in which it was seen unchanged: while the API server is
+/// away nobody can renew, and that says nothing about the holder.
+pub const LEASE_LOOK_GAP: Duration = Duration::from_secs(2);

@@ -1,0 +1,252 @@
+//! The parts of a pair's status that are for people: phase, lag, members and conditions.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::{
+    action::Waiting,
+    observation::{MemberSeen, Observation},
+    rolling,
+};
+use crate::api::{MemberState, MemberStatus, PairStatus, Phase, Role, SwitchKind};
+
+/// The status with everything for people filled in from what is seen; the memory stays as it is.
+pub(crate) fn complete(seen: &Observation, memory: PairStatus, waiting: Option<&Waiting>) -> PairStatus {
+    let mut status = memory;
+    status.observed_generation = seen.pair.metadata.generation;
+    if let Some(switch) = &mut status.switch {
+        switch.waiting_for = waiting.map(|waiting| waiting.text.clone());
+    }
+    status.members = seen.members.iter().map(|member| member_status(seen, &status, member)).collect();
+    status.lag = status.active.as_deref().map(|active| lag_text(seen, active));
+    status.phase = Some(phase(seen, &status, waiting));
+    status.conditions = conditions(seen, &status, waiting);
+    status
+}
+
+fn phase(seen: &Observation, status: &PairStatus, waiting: Option<&Waiting>) -> Phase {
+    let stuck = waiting.is_some_and(|waiting| waiting.stuck);
+    if let Some(switch) = &status.switch {
+        return match switch.kind {
+            SwitchKind::Initialize => Phase::Initializing,
+            _ if stuck => Phase::Down,
+            SwitchKind::Switchover => Phase::SwitchingOver,
+            SwitchKind::Failover => Phase::FailingOver,
+        };
+    }
+    let Some(active) = status.active.as_deref() else { return Phase::Pending };
+    match serving(seen, status, active) {
+        Serving::Lost => Phase::Down,
+        Serving::Yes if rolling::all_in_sync(seen, active) => Phase::Running,
+        Serving::Yes | Serving::NotHeard | Serving::Starting(_) => Phase::Degraded,
+    }
+}
+
+/// How the active is while no switch is under way.
+enum Serving {
+    Yes,
+    /// It renews its Lease, but the controller does not hear it.
+    NotHeard,
+    /// It holds its Lease, but does not serve.
+    Starting(MemberState),
+    /// Its Lease is over.
+    Lost,
+}
+
+fn serving(seen: &Observation, status: &PairStatus, active: &str) -> Serving {
+    let held = seen.lease.as_ref().is_some_and(|lease| {
+        lease.holder_member() == Some(active) && lease.epoch == status.epoch && !lease.over(seen.lease_duration())
+    });
+    match seen.report(active) {
+        _ if !held => Serving::Lost,
+        None => Serving::NotHeard,
+        Some(report) if report.state == MemberState::Serving => Serving::Yes,
+        Some(report) => Serving::Starting(report.state),
+    }
+}
+
+fn member_status(seen: &Observation, status: &PairStatus, member: &MemberSeen) -> MemberStatus {
+    // The head of a member that does not answer is still the best that is known of it.
+    let before = || status.members.iter().find(|before| before.name == member.name).and_then(|before| before.head);
+    let last = || member.heard.as_ref().and_then(|heard| heard.report.head).or_else(before);
+    let active = status.active.as_deref().filter(|active| *active != member.name);
+    match member.report() {
+        Some(report) => MemberStatus {
+            name: member.name.clone(),
+            role: report.role,
+            state: report.state,
+            head: report.head,
+            lag_ops: active.and_then(|active| seen.lag(member, active)),
+            message: report.message.clone(),
+        },
+        None => MemberStatus {
+            name: member.name.clone(),
+            role: Role::Unknown,
+            state: MemberState::Unreachable,
+            head: last(),
+            lag_ops: None,
+            message: Some(silence(member).to_owned()),
+        },
+    }
+}
+
+fn silence(member: &MemberSeen) -> &'static str {
+    match &member.pod {
+        None => "there is no pod; see the StatefulSet's events",
+        Some(pod) if pod.deleting => "its pod is being deleted",
+        Some(pod) if pod.ready => "its pod is ready but does not answer the controller; see network policies",
+        Some(_) => "its pod does not answer; see the pod's events and the log of its container replication",
+    }
+}
+
+/// How far the best standby is behind, or that it is not known.
+fn lag_text(seen: &Observation, active: &str) -> String {
+    let least = seen.standbys_of(active).filter_map(|member| seen.lag(member, active)).min();
+    least.map_or_else(|| "unknown".to_owned(), |lag| format!("{lag} ops"))
+}
+
+/// One condition before its times are known.
+struct Said {
+    type_: &'static str,
+    status: &'static str,
+    reason: String,
+    message: String,
+}
+
+fn said(type_: &'static str, holds: bool, reason: impl Into<String>, message: impl Into<String>) -> Said {
+    Said { type_, status: if holds { "True" } else { "False" }, reason: reason.into(), message: message.into() }
+}
+
+fn conditions(seen: &Observation, status: &PairStatus, waiting: Option<&Waiting>) -> Vec<Condition> {
+    let all = [
+        ready(seen, status, waiting),
+        standbys_in_sync(seen, status),
+        catalog_formatted(status),
+        switching(status, waiting),
+        spec_accepted(seen, status),
+        said(
+            "StreamEncrypted",
+            false,
+            "PlainText",
+            "members talk in plain text: keep other pods from their ports with a NetworkPolicy",
+        ),
+        paused(seen),
+    ];
+    let generation = seen.pair.metadata.generation;
+    all.into_iter()
+        .map(|said| {
+            let before = status.conditions.iter().find(|before| before.type_ == said.type_);
+            let unchanged = before.filter(|before| before.status == said.status);
+            Condition {
+                type_: said.type_.to_owned(),
+                status: said.status.to_owned(),
+                reason: said.reason,
+                message: said.message,
+                observed_generation: generation,
+                last_transition_time: unchanged.map_or(Time(seen.now), |before| before.last_transition_time.clone()),
+            }
+        })
+        .collect()
+}
+
+fn ready(seen: &Observation, status: &PairStatus, waiting: Option<&Waiting>) -> Said {
+    let why = |fallback: &str| waiting.map_or_else(|| fallback.to_owned(), |waiting| waiting.text.clone());
+    if let Some(switch) = &status.switch {
+        let reason = waiting.map_or("Switching", |waiting| waiting.reason);
+        return said(
+            "Ready",
+            false,
+            reason,
+            why(&format!("a {:?} to epoch {} is under way", switch.kind, switch.epoch)),
+        );
+    }
+    let Some(active) = status.active.as_deref() else {
+        let reason = waiting.map_or("NotInitialized", |waiting| waiting.reason);
+        return said("Ready", false, reason, why("no member is active yet"));
+    };
+    match serving(seen, status, active) {
+        Serving::Lost => {
+            let reason = waiting.map_or("ActiveLost", |waiting| waiting.reason);
+            said("Ready", false, reason, why(&format!("{active} does not hold its Lease")))
+        }
+        Serving::Starting(state) => said("Ready", false, "ActiveNotServing", format!("{active} is {state:?}")),
+        _ if seen.service_active.as_deref() != Some(active) => {
+            said("Ready", false, "ServiceElsewhere", format!("the Service does not select {active} yet"))
+        }
+        Serving::NotHeard => Said {
+            type_: "Ready",
+            status: "Unknown",
+            reason: "ActiveNotHeard".to_owned(),
+            message: format!("{active} renews its Lease but does not answer the controller; see network policies"),
+        },
+        Serving::Yes => said("Ready", true, "Serving", format!("{active} serves in epoch {}", status.epoch)),
+    }
+}
+
+fn standbys_in_sync(seen: &Observation, status: &PairStatus) -> Said {
+    let Some(active) = status.active.as_deref() else {
+        return said("StandbysInSync", false, "NotInitialized", "no member is active yet");
+    };
+    let behind: Vec<_> = seen
+        .standbys_of(active)
+        .filter(|member| !rolling::is_in_sync(seen, member, active))
+        .map(|member| match member.report() {
+            None => format!("{} does not answer", member.name),
+            Some(report) if report.state != MemberState::Streaming => format!("{} is {:?}", member.name, report.state),
+            Some(_) if seen.lag(member, active).is_none() => format!("how far {} is behind is not known", member.name),
+            Some(_) => format!("{} is too far behind", member.name),
+        })
+        .collect();
+    if behind.is_empty() {
+        said("StandbysInSync", true, "Streaming", "every standby receives the active's log")
+    } else {
+        said("StandbysInSync", false, "StandbyBehind", behind.join("; "))
+    }
+}
+
+fn catalog_formatted(status: &PairStatus) -> Said {
+    match &status.catalog {
+        Some(catalog) if catalog.formatted => said(
+            "CatalogFormatted",
+            true,
+            "Formatted",
+            format!("the catalog is {}; no member formats one any more", catalog.uuid),
+        ),
+        Some(_) => said("CatalogFormatted", false, "Formatting", "the first active formats the catalog"),
+        None => said("CatalogFormatted", false, "NotInitialized", "no catalog has been formatted or found yet"),
+    }
+}
+
+fn switching(status: &PairStatus, waiting: Option<&Waiting>) -> Said {
+    match &status.switch {
+        None => said("Switching", false, "Settled", "no switch is under way"),
+        Some(switch) => {
+            let waits = waiting.map_or_else(String::new, |waiting| format!(": {}", waiting.text));
+            let message = format!("{:?} to epoch {}, step {:?}{waits}", switch.kind, switch.epoch, switch.step);
+            said("Switching", true, format!("{:?}", switch.step), message)
+        }
+    }
+}
+
+fn spec_accepted(seen: &Observation, status: &PairStatus) -> Said {
+    match status.active.as_deref().filter(|active| !seen.is_wanted(active)) {
+        None => said("SpecAccepted", true, "Accepted", "the spec is being followed"),
+        Some(active) => said(
+            "SpecAccepted",
+            false,
+            "ActiveWouldBeRemoved",
+            format!(
+                "spec.standbys is {}, which would remove {active}, the active; once every standby is in sync another member \
+                 takes over, and then pods are removed",
+                seen.pair.spec.standbys
+            ),
+        ),
+    }
+}
+
+fn paused(seen: &Observation) -> Said {
+    if seen.pair.spec.paused {
+        said("Paused", true, "SpecPaused", "spec.paused is true: no failover, no switchover, no update of objects")
+    } else {
+        said("Paused", false, "NotPaused", "the operator looks after the pair")
+    }
+}

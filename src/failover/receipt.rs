@@ -1,0 +1,127 @@
+//! What a switch did, for the status and for an event.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{
+    action::{PairEvent, Step},
+    observation::Observation,
+};
+use crate::{
+    api::{Answer, PairStatus, Receipt, SwitchKind, SwitchOutcome, SwitchRecord, SwitchoverAnswer},
+    replication::terms,
+    wal::OpId,
+};
+
+/// What `opsLost` says while it is not known.
+pub const UNKNOWN: &str = "unknown";
+
+/// Ends a switch: the memory with its receipt, and the event that tells it.
+pub(crate) fn finish(seen: &Observation, status: &PairStatus, switch: &SwitchRecord, to: String) -> Step {
+    let receipt = receipt(switch, to.clone(), seen.now);
+    let text = text(&receipt);
+    let mut status = PairStatus {
+        active: Some(to),
+        epoch: switch.epoch,
+        switch: None,
+        last_switch: Some(receipt.clone()),
+        ..status.clone()
+    };
+    if let Some(catalog) = &mut status.catalog {
+        catalog.formatted = true;
+    }
+    if let Some(request) = &switch.request {
+        let answer = match receipt.outcome {
+            SwitchOutcome::Completed => Answer::Completed,
+            SwitchOutcome::RolledBack => Answer::RolledBack,
+        };
+        status.switchover = Some(SwitchoverAnswer { request: request.clone(), answer, message: text.clone() });
+    }
+    let event = match (receipt.kind, receipt.outcome) {
+        (SwitchKind::Initialize, _) => PairEvent::normal("Initialized", text),
+        (SwitchKind::Failover, _) => PairEvent::warning("FailoverCompleted", text),
+        (SwitchKind::Switchover, SwitchOutcome::Completed) => PairEvent::normal("SwitchoverCompleted", text),
+        (SwitchKind::Switchover, SwitchOutcome::RolledBack) => PairEvent::warning("SwitchoverRolledBack", text),
+    };
+    Step::remember_and_tell(status, event)
+}
+
+/// The receipt of a switch that ends now.
+pub fn receipt(switch: &SwitchRecord, to: String, now: Timestamp) -> Receipt {
+    let started = switch.started_at.0;
+    let fenced = switch.fenced_at.as_ref().map_or(started, |at| at.0);
+    let replayed = switch.replayed_at.as_ref().map_or(fenced, |at| at.0);
+    let lost = switch.lost_at.as_ref().map_or(started, |at| at.0);
+    let back = switch.kind == SwitchKind::Switchover && switch.from.as_deref() == Some(&to);
+    let tried = switch.tried.iter().find(|tried| tried.name == to).and_then(|tried| tried.head);
+    let promoted = tried.or(switch.gate);
+    Receipt {
+        kind: switch.kind,
+        epoch: switch.epoch,
+        from: switch.from.clone(),
+        ops_lost: ops_lost(switch, &to, promoted),
+        to,
+        recorded_head: switch.recorded_head,
+        promoted_head: promoted,
+        started_at: switch.started_at.clone(),
+        finished_at: now.into(),
+        detect_seconds: seconds(lost, started),
+        fence_seconds: seconds(started, fenced),
+        replay_seconds: seconds(fenced, replayed),
+        repoint_seconds: seconds(replayed, now),
+        outcome: if back { SwitchOutcome::RolledBack } else { SwitchOutcome::Completed },
+    }
+}
+
+/// How many operations of the old active the new one does not have; a number only when it is proven.
+fn ops_lost(switch: &SwitchRecord, to: &str, promoted: Option<OpId>) -> String {
+    if switch.kind == SwitchKind::Initialize || switch.from.as_deref() == Some(to) {
+        return "0".to_owned();
+    }
+    let (Some(recorded), Some(promoted), true) = (switch.recorded_head, promoted, switch.recorded_head_final) else {
+        return UNKNOWN.to_owned();
+    };
+    // Within one reign the new active's log is a part of the old one's, so indexes can be compared.
+    let same_reign = terms::epoch_of(recorded.term) == terms::epoch_of(promoted.term);
+    if same_reign { (recorded.index - promoted.index).max(0).to_string() } else { UNKNOWN.to_owned() }
+}
+
+/// The memory with a number in place of `unknown`, once the old active has rejoined and says what only it had.
+pub(crate) fn amend(seen: &Observation, status: &PairStatus) -> Option<Step> {
+    let receipt = status.last_switch.as_ref().filter(|receipt| receipt.ops_lost == UNKNOWN)?;
+    let from = receipt.from.as_deref()?;
+    let gap = seen.report(from)?.gap.as_ref().filter(|gap| gap.epoch == receipt.epoch)?;
+    let amended = Receipt { ops_lost: gap.ops.to_string(), ..receipt.clone() };
+    let note = format!(
+        "{from} is back: {} operations of it were lost in the {:?} to epoch {}",
+        gap.ops, receipt.kind, receipt.epoch
+    );
+    let event = if gap.ops == 0 { PairEvent::normal("LossKnown", note) } else { PairEvent::warning("LossKnown", note) };
+    Some(Step::remember_and_tell(PairStatus { last_switch: Some(amended), ..status.clone() }, event))
+}
+
+/// The receipt in one sentence.
+pub fn text(receipt: &Receipt) -> String {
+    let Receipt { to, epoch, ops_lost, detect_seconds, fence_seconds, replay_seconds, repoint_seconds, .. } = receipt;
+    let phases = format!(
+        "{detect_seconds} s to notice, {fence_seconds} s to fence, {replay_seconds} s to replay, {repoint_seconds} s to repoint"
+    );
+    let lost = match ops_lost.as_str() {
+        UNKNOWN => "operations lost not known until the old active is back".to_owned(),
+        "1" => "1 operation lost".to_owned(),
+        number => format!("{number} operations lost"),
+    };
+    match (receipt.outcome, &receipt.from) {
+        (SwitchOutcome::RolledBack, _) => format!("went back to {to} in epoch {epoch}: {lost}; {phases}"),
+        (_, Some(from)) if from != to => format!("{to} took over from {from} in epoch {epoch}: {lost}; {phases}"),
+        (_, Some(_)) => format!("{to} serves again in epoch {epoch}: {lost}; {phases}"),
+        (_, None) => format!("{to} serves in epoch {epoch}; {phases}"),
+    }
+}
+
+/// Seconds between two moments, as in `5.2`; never negative, whatever the clock did.
+fn seconds(from: Timestamp, to: Timestamp) -> String {
+    let span = Duration::try_from(to.duration_since(from)).unwrap_or_default();
+    format!("{:.1}", span.as_secs_f64())
+}

@@ -1,0 +1,258 @@
+//! Observations to start from.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kudu_pair::{
+    api::{
+        Catalog, KuduMasterPair, MemberState, PairStatus, Role, SwitchKind, SwitchRecord, SwitchStep,
+        names::SWITCHOVER_ANNOTATION,
+    },
+    failover::{
+        action::{Action, Decision},
+        lease::LeaseSeen,
+        member::MemberReport,
+        observation::{Heard, MemberSeen, Observation, PodSeen},
+    },
+    wal::OpId,
+};
+
+pub(crate) const UUID: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const EPOCH: i64 = 3;
+
+pub(crate) fn op(index: i64) -> OpId {
+    OpId::new(EPOCH * 1_000_000, index)
+}
+
+pub(crate) fn now() -> Timestamp {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+pub(crate) fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+pub(crate) fn report(name: &str) -> MemberReport {
+    MemberReport {
+        pair: "demo".to_owned(),
+        member: name.to_owned(),
+        identity: format!("{name}/uid-{name}/i1"),
+        epoch: EPOCH,
+        role: Role::Unknown,
+        state: MemberState::Waiting,
+        has_catalog: false,
+        catalog_uuid: None,
+        head: None,
+        applied_head: None,
+        active_head: None,
+        active_heard_milliseconds_ago: None,
+        standbys: Vec::new(),
+        master_stopped: true,
+        gap: None,
+        message: None,
+    }
+}
+
+fn member(report: MemberReport) -> MemberSeen {
+    let name = report.member.clone();
+    let pod = PodSeen {
+        uid: format!("uid-{name}"),
+        revision: Some("r1".to_owned()),
+        ready: true,
+        deleting: false,
+        age: Duration::from_secs(3600),
+    };
+    MemberSeen { name, pod: Some(pod), heard: Some(Heard { report, ago: ms(100) }) }
+}
+
+/// A pair that was just created: one standby, no status.
+pub(crate) fn created() -> Observation {
+    let pair: KuduMasterPair = serde_json::from_value(serde_json::json!({
+        "apiVersion": "kudupair.io/v1alpha1", "kind": "KuduMasterPair",
+        "metadata": { "name": "demo", "namespace": "kudu", "generation": 1 },
+        "spec": {}
+    }))
+    .unwrap();
+    let members = ["demo-0", "demo-1"].map(|name| member(MemberReport { epoch: 0, ..report(name) }));
+    Observation {
+        pair,
+        lease: None,
+        members: members.into(),
+        update_revision: Some("r1".to_owned()),
+        service_active: None,
+        active_head: None,
+        status_written_ago: Some(ms(200)),
+        fresh_uuid: UUID.to_owned(),
+        now: now(),
+    }
+}
+
+/// A pair in its third reign: demo-0 serves, demo-1 streams, both at op 100.
+pub(crate) fn running() -> Observation {
+    running_with(1)
+}
+
+/// The same with so many standbys.
+pub(crate) fn running_with(standbys: i32) -> Observation {
+    let mut seen = created();
+    seen.pair.spec.standbys = standbys;
+    seen.pair.status = Some(PairStatus {
+        active: Some("demo-0".to_owned()),
+        epoch: EPOCH,
+        catalog: Some(Catalog { uuid: UUID.to_owned(), formatted: true }),
+        ..PairStatus::default()
+    });
+    seen.service_active = Some("demo-0".to_owned());
+    seen.active_head = Some(op(100));
+    seen.lease = Some(LeaseSeen {
+        resource_version: "50".to_owned(),
+        holder: Some("demo-0/uid-demo-0/i1".to_owned()),
+        epoch: EPOCH,
+        final_head: None,
+        unchanged_for: ms(500),
+    });
+    let catalog = |name: &str| MemberReport {
+        has_catalog: true,
+        catalog_uuid: Some(UUID.to_owned()),
+        head: Some(op(100)),
+        ..report(name)
+    };
+    let active = MemberReport {
+        role: Role::Active,
+        state: MemberState::Serving,
+        applied_head: Some(op(100)),
+        master_stopped: false,
+        ..catalog("demo-0")
+    };
+    let standby = |name: &str| MemberReport {
+        role: Role::Standby,
+        state: MemberState::Streaming,
+        active_head: Some(op(100)),
+        active_heard_milliseconds_ago: Some(50),
+        ..catalog(name)
+    };
+    seen.members = vec![member(active)];
+    seen.members.extend((1..=standbys).map(|ordinal| member(standby(&format!("demo-{ordinal}")))));
+    seen
+}
+
+/// The active's node is gone: it does not answer, its Lease was not renewed, its standbys have lost it.
+pub(crate) fn active_lost(mut seen: Observation) -> Observation {
+    member_mut(&mut seen, "demo-0").heard.as_mut().unwrap().ago = ms(6_500);
+    lease_mut(&mut seen).unchanged_for = ms(6_000);
+    for standby in seen.members.iter_mut().skip(1) {
+        let report = &mut standby.heard.as_mut().unwrap().report;
+        report.active_heard_milliseconds_ago = Some(6_000);
+        report.state = MemberState::Connecting;
+    }
+    seen
+}
+
+/// A failover from demo-0 that has been recorded and fenced so long ago.
+pub(crate) fn fenced(mut seen: Observation, ago: Duration) -> Observation {
+    seen = with_switch(
+        seen,
+        SwitchRecord {
+            recorded_head: Some(op(100)),
+            lost_at: Some("2026-03-01T11:59:53Z".parse::<Timestamp>().unwrap().into()),
+            ..switch(SwitchKind::Failover, SwitchStep::Fencing)
+        },
+    );
+    let lease = lease_mut(&mut seen);
+    lease.holder = None;
+    lease.epoch = EPOCH + 1;
+    lease.unchanged_for = ago;
+    seen
+}
+
+/// The record of a switch from demo-0 to the fourth reign, begun two seconds ago.
+pub(crate) fn switch(kind: SwitchKind, step: SwitchStep) -> SwitchRecord {
+    SwitchRecord {
+        kind,
+        epoch: EPOCH + 1,
+        step,
+        from: Some("demo-0".to_owned()),
+        to: None,
+        tried: Vec::new(),
+        request: None,
+        gate: None,
+        recorded_head: None,
+        recorded_head_final: false,
+        lost_at: None,
+        started_at: "2026-03-01T11:59:58Z".parse::<Timestamp>().unwrap().into(),
+        fenced_at: None,
+        replayed_at: None,
+        waiting_for: None,
+    }
+}
+
+pub(crate) fn with_switch(mut seen: Observation, switch: SwitchRecord) -> Observation {
+    status_mut(&mut seen).switch = Some(switch);
+    seen
+}
+
+pub(crate) fn status_mut(seen: &mut Observation) -> &mut PairStatus {
+    seen.pair.status.get_or_insert_default()
+}
+
+pub(crate) fn lease_mut(seen: &mut Observation) -> &mut LeaseSeen {
+    seen.lease.as_mut().unwrap()
+}
+
+pub(crate) fn member_mut<'a>(seen: &'a mut Observation, name: &str) -> &'a mut MemberSeen {
+    seen.members.iter_mut().find(|member| member.name == name).unwrap()
+}
+
+pub(crate) fn report_mut<'a>(seen: &'a mut Observation, name: &str) -> &'a mut MemberReport {
+    let heard = member_mut(seen, name).heard.as_mut().unwrap();
+    heard.ago = ms(50);
+    &mut heard.report
+}
+
+pub(crate) fn silence(seen: &mut Observation, name: &str) {
+    member_mut(seen, name).heard = None;
+}
+
+pub(crate) fn annotate(seen: &mut Observation, request: &str) {
+    let annotations = seen.pair.metadata.annotations.get_or_insert_default();
+    annotations.insert(SWITCHOVER_ANNOTATION.to_owned(), request.to_owned());
+}
+
+/// The status that a decision writes.
+pub(crate) fn written(decision: &Decision) -> &PairStatus {
+    decision
+        .actions
+        .iter()
+        .find_map(|action| match action {
+            Action::WriteStatus(status) => Some(status.as_ref()),
+            _ => None,
+        })
+        .unwrap_or_else(|| panic!("no status is written: {:?}", decision.actions))
+}
+
+/// The switch in the status that a decision writes.
+pub(crate) fn recorded(decision: &Decision) -> &SwitchRecord {
+    written(decision).switch.as_ref().unwrap_or_else(|| panic!("no switch: {:?}", decision.actions))
+}
+
+/// What a decision does beside writing the status and telling.
+pub(crate) fn effects(decision: &Decision) -> Vec<&Action> {
+    decision
+        .actions
+        .iter()
+        .filter(|action| !matches!(action, Action::WriteStatus(_) | Action::Event(_) | Action::ApplyObjects { .. }))
+        .collect()
+}
+
+/// Why things wait, as the status says it.
+pub(crate) fn waits(decision: &Decision) -> String {
+    let status = written(decision);
+    match &status.switch {
+        Some(switch) => switch.waiting_for.clone().unwrap_or_default(),
+        None => condition(decision, "Ready").message,
+    }
+}
+
+pub(crate) fn condition(decision: &Decision, type_: &str) -> k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition {
+    written(decision).conditions.iter().find(|condition| condition.type_ == type_).unwrap().clone()
+}

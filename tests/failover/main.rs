@@ -1,0 +1,7 @@
+//! The failover decisions: each step by a table, and whole lives of pairs by simulation.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must stop")]
+
+mod fixture;
+mod simulation;
+mod table;
