@@ -411,6 +411,29 @@ fn a_torn_end_is_cut_off_and_kudu_starts_on_what_is_appended() {
     println!("cut at {at} of {}, {shipped} operations appended behind the cut", segment.good_bytes);
 }
 
+/// A master that is killed while it starts leaves a part of its log that looks whole; its next start throws that away.
+#[test]
+fn appending_after_an_interrupted_start_is_not_lost() {
+    let home = Home::new(loopback());
+    let master = home.serve(&[]);
+    let _tablets = TabletServer::start(&home);
+    home.create_table("first", 2);
+    wait_until_applied(&home.log());
+    let standby = Home::base_copy(&home);
+    home.create_table("second", 2);
+    wait_until_applied(&home.log());
+    let expected = home.catalog();
+    master.kill();
+    // As a start leaves it that is killed in the middle of writing the log anew.
+    let whole = fs::read(standby.log().join("wal-000000001")).unwrap();
+    fs::rename(standby.log(), standby.log().with_extension("recovery")).unwrap();
+    fs::create_dir(standby.log()).unwrap();
+    fs::write(standby.log().join("wal-000000001"), &whole[..whole.len() / 2]).unwrap();
+    assert!(ship(&home.log(), &standby) > 0);
+    let _master = promote(&standby);
+    assert_eq!(standby.catalog(), expected);
+}
+
 /// Terms are `epoch × 1,000,000 + restarts`, so that no OpId is ever used by two reigns.
 #[test]
 fn a_jump_of_the_term_is_taken_and_kept_over_restarts() {
