@@ -12,7 +12,9 @@ use serde_json::json;
 
 use crate::{
     wal::{LogEntry, LogSummary, OpId, OpType, SYS_CATALOG_TABLET_ID},
-    waldir::{LogScan, Place, ReadError, SegmentEnd, list_segments, scan, tablet_wal_dir, wal_tablets},
+    waldir::{
+        LogScan, Place, ReadError, SegmentEnd, list_segments, scan, stopped_log_dir, tablet_wal_dir, wal_tablets,
+    },
 };
 
 /// Look into the log of a kudu-master or a kudu-tserver.
@@ -178,17 +180,22 @@ impl WalArgs {
 }
 
 impl Log {
-    /// The log folder that is meant.
+    /// The folder that holds the log: that of an interrupted start, if there is one.
     fn folder(&self) -> Result<PathBuf, WalError> {
+        Ok(stopped_log_dir(&self.log_folder()?))
+    }
+
+    /// The log folder that is meant.
+    fn log_folder(&self) -> Result<PathBuf, WalError> {
         if self.dir.join("wals").is_dir() {
             let folder = tablet_wal_dir(&self.dir, self.tablet.as_deref());
-            if folder.is_dir() {
+            if stopped_log_dir(&folder).is_dir() {
                 return Ok(folder);
             }
             let tablet = self.tablet.clone().unwrap_or_else(|| SYS_CATALOG_TABLET_ID.to_owned());
             return Err(WalError::NoTablet { dir: self.dir.clone(), tablet, known: wal_tablets(&self.dir)? });
         }
-        if list_segments(&self.dir)?.is_empty() {
+        if list_segments(&stopped_log_dir(&self.dir))?.is_empty() {
             return Err(WalError::NoLog { dir: self.dir.clone() });
         }
         Ok(self.dir.clone())
@@ -232,7 +239,14 @@ fn report(dir: &Path, log: &LogScan) -> serde_json::Value {
 }
 
 /// Prints what is wrong, one line for each.
-fn write_findings(log: &LogScan, out: &mut dyn Write) -> io::Result<()> {
+fn write_findings(dir: &Path, log: &LogScan, out: &mut dyn Write) -> io::Result<()> {
+    if dir.extension().is_some_and(|extension| extension == "recovery") {
+        writeln!(
+            out,
+            "note    {}: a start of Kudu is under way here, or was interrupted: this is the log it reads",
+            dir.display()
+        )?;
+    }
     for damage in &log.damage {
         writeln!(out, "DAMAGE  {damage}")?;
     }
@@ -292,7 +306,7 @@ fn ls(args: &Log, out: &mut dyn Write) -> Result<Outcome, WalError> {
         )?;
     }
     write_summary(&log.summary, out)?;
-    write_findings(&log, out)?;
+    write_findings(&dir, &log, out)?;
     Ok(outcome(&log))
 }
 
@@ -378,7 +392,7 @@ fn dump(args: &Log, from: Option<Bound>, to: Option<Bound>, out: &mut dyn Write)
             writeln!(out, "{}", json!({ "refusal": format!("{}: {why}", path.display()) }))?;
         }
     } else {
-        write_findings(&log, out)?;
+        write_findings(&dir, &log, out)?;
     }
     Ok(outcome(&log))
 }
@@ -400,7 +414,7 @@ fn verify(args: &Log, out: &mut dyn Write) -> Result<Outcome, WalError> {
         writeln!(out, "{:#}", report(&dir, &log))?;
         return Ok(outcome);
     }
-    write_findings(&log, out)?;
+    write_findings(&dir, &log, out)?;
     let summary = &log.summary;
     let (segments, entries) = (log.segments.len(), summary.replicates.saturating_add(summary.commits));
     match outcome {

@@ -9,7 +9,10 @@ use std::{
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::{AppendError, Damage, LogScan, Rule, SegmentEnd, SegmentPath, SegmentScan, scan, scan::Evidence};
+use super::{
+    AppendError, Damage, LogScan, Rule, SegmentEnd, SegmentPath, SegmentScan, folder::recovery_dir, scan,
+    scan::Evidence,
+};
 use crate::wal::{Codec, DEFAULT_SEGMENT_BYTES, Footer, LogSummary, OpId, Replicate, SegmentHeader, encode};
 
 /// A batch is closed at this size; one larger operation gets a batch of its own.
@@ -103,7 +106,8 @@ impl std::fmt::Debug for LogAppender {
 impl LogAppender {
     /// Opens a log, reads it to its end and makes what it holds durable.
     ///
-    /// A batch that was cut short at the end of the last segment is cut off, as Kudu ignores it too. No `kudu-master`
+    /// A batch that was cut short at the end of the last segment is cut off, as Kudu ignores it too. What a start of Kudu
+    /// that was interrupted moved away is taken back (see [`super::stopped_log_dir`]). No `kudu-master`
     /// may run on the log.
     ///
     /// # Errors
@@ -134,6 +138,7 @@ impl LogAppender {
         acknowledged: Option<OpId>,
         store: Box<dyn SegmentStore>,
     ) -> Result<Self, AppendError> {
+        restore(dir)?;
         let folder = File::open(dir).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => AppendError::NoLog { path: dir.to_owned() },
             _ => AppendError::io(dir, "open the folder")(error),
@@ -330,6 +335,25 @@ impl LogAppender {
         let footer = Footer { entries: 0, min_replicate_index: None, max_replicate_index: None, closed_micros: None };
         Ok(OpenSegment { path, file, written: to_u64(bytes.len()), footer })
     }
+}
+
+/// Takes back what an interrupted start of Kudu left: its next start would throw `dir` away and read the recovery folder, and
+/// with `dir` all that is appended to it. See [`super::stopped_log_dir`].
+fn restore(dir: &Path) -> Result<(), AppendError> {
+    let recovery = recovery_dir(dir);
+    if !recovery.is_dir() {
+        return Ok(());
+    }
+    // Killed between the two steps, this starts over: the recovery folder is still there.
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(AppendError::io(dir, "remove the unfinished log of an interrupted start")(error));
+        }
+        _ => {}
+    }
+    fs::rename(&recovery, dir).map_err(AppendError::io(&recovery, "take the log of an interrupted start back"))?;
+    let parent = dir.parent().unwrap_or(dir);
+    File::open(parent).and_then(|parent| parent.sync_all()).map_err(AppendError::io(parent, "flush the folder"))
 }
 
 /// Whether the end of the last segment has to be cut off; an error if the log is not fit to be continued.
@@ -544,6 +568,25 @@ mod tests {
         let kudu = stopped(3);
         let error = LogAppender::open_durable(&kudu.dir, Some(OpId::new(1, 9))).unwrap_err().to_string();
         assert!(error.contains("1.9 was acknowledged, but the log ends at 1.4"), "{error}");
+    }
+
+    #[test]
+    fn the_log_of_an_interrupted_start_is_taken_back() {
+        let kudu = stopped(5);
+        let recovery = recovery_dir(&kudu.dir);
+        fs::rename(&kudu.dir, &recovery).unwrap();
+        for unfinished in [true, false] {
+            if unfinished {
+                let other = stopped(1);
+                fs::create_dir(&kudu.dir).unwrap();
+                fs::copy(other.last_segment(), kudu.last_segment()).unwrap();
+            }
+            assert_eq!(crate::waldir::stopped_log_dir(&kudu.dir), recovery);
+            let log = LogAppender::open(&kudu.dir).unwrap();
+            assert_eq!(log.last(), Some(kudu.last()));
+            assert_eq!(crate::waldir::stopped_log_dir(&kudu.dir), kudu.dir);
+            fs::rename(&kudu.dir, &recovery).unwrap();
+        }
     }
 
     proptest! {

@@ -31,6 +31,24 @@ pub fn tablet_wal_dir(wal_root: &Path, tablet: Option<&str>) -> PathBuf {
     wal_root.join("wals").join(tablet.unwrap_or(SYS_CATALOG_TABLET_ID))
 }
 
+/// The folder that Kudu would start from, if it were started on the log folder `dir` now.
+///
+/// Kudu begins a start by renaming its log folder to `<tablet>.recovery`, and writes the log anew from there. If it is killed
+/// meanwhile, `<tablet>` holds a part of the log that looks whole, and the next start throws that part away. So
+/// the log of a master that is *stopped* is in the recovery folder whenever there is one.
+#[must_use]
+pub fn stopped_log_dir(dir: &Path) -> PathBuf {
+    let recovery = recovery_dir(dir);
+    if recovery.is_dir() { recovery } else { dir.to_owned() }
+}
+
+/// Where Kudu keeps the old log while it writes the new one.
+pub(super) fn recovery_dir(dir: &Path) -> PathBuf {
+    let mut name = dir.file_name().unwrap_or_default().to_owned();
+    name.push(".recovery");
+    dir.with_file_name(name)
+}
+
 /// The tablets that have a log below a Kudu `--fs_wal_dir`, in order.
 ///
 /// # Errors

@@ -14,6 +14,6 @@ mod testkit;
 
 pub use append::{LogAppender, SegmentFile, SegmentStore};
 pub use error::{AppendError, ReadError, TailError};
-pub use folder::{SegmentPath, list_segments, tablet_wal_dir, wal_tablets};
+pub use folder::{SegmentPath, list_segments, stopped_log_dir, tablet_wal_dir, wal_tablets};
 pub use scan::{Damage, LogScan, Place, Rule, SegmentEnd, SegmentScan, read_log, scan};
 pub use tail::{LogTail, TailBatch, TailLimits, TailState};

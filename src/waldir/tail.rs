@@ -124,15 +124,20 @@ impl LogTail {
     /// Reads what is new, up to the limits.
     ///
     /// # Errors
-    /// After [`TailError::Gone`] and [`TailError::Diverged`] this tail is of no more use. After
-    /// [`TailError::Read`] it can be polled again, and reads again from where it stopped.
+    /// [`TailError::Gone`] and [`TailError::Diverged`] stay: take a new base, or compare the logs anew, and open a new
+    /// tail. After [`TailError::Read`] poll again: the log is read from its start, and nothing is delivered twice.
     pub fn poll(&mut self) -> Result<TailBatch, TailError> {
-        let state = self.fill();
-        // What was read before an error is good: deliver it first, the error will come again.
-        let state = match state {
-            Err(error) if self.ready.is_empty() => return Err(error),
-            Err(_) => TailState::More,
+        let state = match self.fill() {
             Ok(state) => state,
+            Err(error) => {
+                // Reading from the log's start again meets the same error again, and all checks with it.
+                self.start_over();
+                if self.ready.is_empty() {
+                    return Err(error);
+                }
+                // What was read before the error is good: deliver it first.
+                TailState::More
+            }
         };
         let mut entries = Vec::new();
         let mut bytes = 0_usize;
@@ -240,9 +245,7 @@ impl LogTail {
             if is_same(&held, &at_path) {
                 return Ok(true);
             }
-            self.segments.clear();
-            self.newest = None;
-            self.torn = None;
+            self.start_over();
         }
         // Replaced once more in between: the next poll will see that.
         self.folder = match File::open(&self.dir) {
@@ -251,6 +254,13 @@ impl LogTail {
             Err(error) => return Err(ReadError::io(&self.dir, "open the folder")(error).into()),
         };
         Ok(true)
+    }
+
+    /// Forgets where it is in the log, but not what was delivered.
+    fn start_over(&mut self) {
+        self.segments.clear();
+        self.newest = None;
+        self.torn = None;
     }
 
     /// Opens the segments that are new.
@@ -569,8 +579,25 @@ mod tests {
         drain(&mut tail);
         kudu.log[2] = crate::wal::tests::replicate(OpId::new(1, 2), 3, b"something else");
         kudu.restart(0);
-        let error = tail.poll().unwrap_err();
-        assert!(matches!(error, TailError::Diverged { delivered, found, .. } if delivered == found), "{error}");
+        for _ in 0..2 {
+            let error = tail.poll().unwrap_err();
+            assert!(matches!(error, TailError::Diverged { delivered, found, .. } if delivered == found), "{error}");
+        }
+    }
+
+    #[test]
+    fn good_entries_before_an_error_in_the_same_batch_are_delivered_and_the_error_stays() {
+        use crate::wal::{Codec, encode, tests::replicate};
+        let mut kudu = FakeKudu::start();
+        let mut tail = LogTail::open(&kudu.dir, None);
+        drain(&mut tail);
+        let [good, gap, after] = [2, 9, 10].map(|index| replicate(OpId::new(1, index), 3, b""));
+        kudu.put(&encode::batch(Codec::Lz4, [&good, &gap]).unwrap());
+        kudu.put(&encode::batch(Codec::Lz4, [&after]).unwrap());
+        assert_eq!(ids(&tail.poll().unwrap().entries), [OpId::new(1, 2)]);
+        for _ in 0..2 {
+            assert!(matches!(tail.poll(), Err(TailError::Gone { needed: 3, .. })));
+        }
     }
 
     #[test]

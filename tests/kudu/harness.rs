@@ -199,9 +199,14 @@ impl Home {
         self.tool(&["fs", "dump", "uuid"]).trim().to_owned()
     }
 
-    /// Sets the term that the master continues from.
-    pub(crate) fn set_term(&self, term: i64) {
-        self.tool(&["local_replica", "cmeta", "set_term", SYS_CATALOG_TABLET_ID, &term.to_string()]);
+    /// Makes sure that the master continues from `term` or a later one.
+    pub(crate) fn raise_term(&self, term: i64) {
+        let term = term.to_string();
+        let words = ["local_replica", "cmeta", "set_term", SYS_CATALOG_TABLET_ID, &term];
+        let output = try_kudu(words.into_iter().map(str::to_owned).chain(self.fs_flags()));
+        // The tool refuses the term that is already set.
+        let said = text(&output.stderr);
+        assert!(output.status.success() || said.contains("must be higher than current term"), "set_term: {said}");
     }
 
     /// Starts a master on these files and waits until it serves.
