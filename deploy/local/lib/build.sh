@@ -37,7 +37,7 @@ go_step() {
   local name=$1 folder=$HERE/$2 module=$3 package=$4 program=$5 version ldflags key
   version=$(module_version "$folder" "$module")
   ldflags=$("$6" "$version")
-  key=$(hash_of "$folder" "text:$package $ldflags $(go env GOVERSION GOARCH)")
+  key=$(hash_of "$folder" "text:$package $ldflags $(go env GOVERSION GOARCH) $(declare -f go_build)")
   step "$name $version" "$BIN_DIR/$program" "$key" go_build "$folder" "$package" "$ldflags"
 }
 
