@@ -4,15 +4,17 @@ use std::path::Path;
 
 use crate::{
     wal::{LogEntry, LogSummary, OpDigest, OpId},
-    waldir::{ReadError, read_log},
+    waldir::{ReadError, read_log, stopped_log_dir},
 };
 
-/// What a log holds. A torn end is passed over; a log that kudu-master has not begun yet is empty.
+/// What the log of a stopped kudu-master holds, also when a start was interrupted while it rewrote the log. A torn end is
+/// passed over; a log that kudu-master has not begun yet is empty.
 pub(super) fn summarize(folder: &Path) -> Result<LogSummary, ReadError> {
+    let folder = stopped_log_dir(folder);
     if !folder.exists() {
         return Ok(LogSummary::default());
     }
-    Ok(read_log(folder, |_, _| {})?.summary)
+    Ok(read_log(&folder, |_, _| {})?.summary)
 }
 
 /// The digest of one operation, if it is in the log.

@@ -41,7 +41,7 @@ pub(super) fn install(input: &BuildInput<'_>) -> Container {
 /// It has no probes: on a standby nothing runs in it for weeks, and a kubelet that restarts the active's container when a
 /// probe is slow would do what the lease and the launcher do better.
 pub(super) fn kudu_master(input: &BuildInput<'_>) -> Container {
-    let BuildInput { name, namespace, spec, .. } = input;
+    let spec = input.spec;
     let has_data_volume = spec.storage.data.is_some();
     let rpc = names::RPC_PORT;
     let mut command = texts([LAUNCHER_PROGRAM, "launcher"]);
@@ -51,8 +51,6 @@ pub(super) fn kudu_master(input: &BuildInput<'_>) -> Container {
         ("--data-dir", if has_data_volume { DATA_PATH } else { WAL_PATH }.to_owned()),
         ("--rpc-bind", format!("0.0.0.0:{rpc}")),
         ("--webserver-port", names::WEB_PORT.to_string()),
-        // Clients get this address back from the master, so it has to be the one that follows the active.
-        ("--advertise", format!("{}.{namespace}.svc:{rpc}", names::service(name))),
     ]));
     command.push("--".to_owned());
     command.extend(spec.kudu.flags.iter().map(|(flag, value)| literal(&format!("--{flag}={}", value.0))));
