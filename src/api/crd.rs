@@ -119,4 +119,12 @@ mod tests {
         assert!(spec.failover.automatic);
         assert!(schema().pointer("/properties/spec/required").is_none(), "a field of spec is required");
     }
+
+    /// The definition stays when an operator is rolled back, and the API server fills in its defaults.
+    #[test]
+    fn a_field_of_a_newer_definition_is_no_reason_to_stop() {
+        let newer = r#"{"novelty": {}, "kudu": {"novelty": 1}, "storage": {"wal": {"novelty": 1}}, "failover": {"novelty": 1}}"#;
+        let spec: crate::api::KuduMasterPairSpec = serde_json::from_str(newer).unwrap();
+        assert_eq!(spec, serde_json::from_str("{}").unwrap());
+    }
 }

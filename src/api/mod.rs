@@ -1,6 +1,9 @@
 //! The Kubernetes API of the operator: the `KuduMasterPair` resource and every name that users meet.
 //!
 //! Pure: types and their rules, no I/O.
+//!
+//! Reading a pair never fails for a field that is not known: the API server refuses those when they are written, and an
+//! operator that was rolled back must still look after pairs under a newer definition.
 
 pub mod crd;
 pub mod names;

@@ -36,7 +36,7 @@ use super::{
         "metadata.name: small letters, digits and '-', beginning with a letter, since it becomes a Service's name"
     )
 )]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct KuduMasterPairSpec {
     /// Kudu's version, image and flags.
     #[serde(default)]

@@ -62,7 +62,7 @@ fn flag_rules() -> Vec<serde_json::Value> {
 
 /// Kudu's version, image and flags.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 pub struct KuduSpec {
     /// Kudu's version, as in `1.18.1`. Tried with 1.17.1 and 1.18.1. Default: `1.18.1`.
     #[schemars(regex(pattern = r"^[0-9]+\.[0-9]+\.[0-9]+$"))]
@@ -71,6 +71,7 @@ pub struct KuduSpec {
     /// Image with Kudu's programs. It must have a user with the id 1000, as Apache's has: members run as that user.
     /// Default: `apache/kudu:<version>`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     pub image: Option<String>,
 
     /// When the kubelet pulls the image: `Always`, `IfNotPresent` or `Never`. Default: `IfNotPresent`.
@@ -133,7 +134,7 @@ impl ImagePullPolicy {
 
 /// Volumes of each member.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [{
     "rule": "has(self.data) == has(oldSelf.data)",
     "fieldPath": ".data",
@@ -149,7 +150,7 @@ pub struct StorageSpec {
 
 /// One volume of a member.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 pub struct VolumeSpec {
     /// Size, as in `10Gi`; at least 64Mi. Default: `10Gi`.
     #[schemars(schema_with = "size_schema")]
@@ -207,11 +208,12 @@ pub(super) fn resources_schema(_: &mut schemars::SchemaGenerator) -> schemars::S
 
 /// Where members may run.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 pub struct SchedulingSpec {
     /// Whether two members may share a topology domain. Default: `Required` (they may not).
     pub anti_affinity: AntiAffinity,
     /// Label of nodes that names the domain that members must not share. Default: `kubernetes.io/hostname`.
+    #[schemars(length(min = 1))]
     pub topology_key: String,
     /// Labels that a node must have. Default: none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -252,7 +254,7 @@ pub enum AntiAffinity {
 /// Two masters never run at once because `renewDeadline + killTime + clockMargin < leaseDuration`: the old one is
 /// killed by its own launcher before the Lease can be taken from it.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [{
     "rule": "self.renewDeadlineMilliseconds + self.killTimeMilliseconds + self.clockMarginMilliseconds < self.leaseDurationMilliseconds",
     "message": "renewDeadlineMilliseconds + killTimeMilliseconds + clockMarginMilliseconds must be less than leaseDurationMilliseconds, or two masters could run at once; raise leaseDurationMilliseconds",

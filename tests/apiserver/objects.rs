@@ -185,6 +185,8 @@ async fn what_belongs_to_somebody_else_is_left_alone(admin: &Client, controller:
     let error = apply::apply(controller, &objects(&pair, None)).await.expect_err("it is not ours");
     assert!(matches!(error, ApplyError::NotOurs { .. }), "{error:?}");
     assert!(error.to_string().starts_with("Service taken is there already"), "{error}");
+    let members = Api::<StatefulSet>::namespaced(admin.clone(), NAMESPACE).get_opt("taken").await.expect("an answer");
+    assert!(members.is_none(), "members were made for an address that is not theirs");
     let live = services.get("taken").await.expect("still there").spec.and_then(|spec| spec.selector);
     assert_eq!(live.expect("a selector")["app"], "shop");
 }
@@ -211,11 +213,11 @@ async fn the_controller_may_do_no_more_than_it_needs(admin: &Client, account: &s
     }
     for verb in ["get", "list", "watch"] {
         wanted.extend([("kudupair.io", "kudumasterpairs", verb, true), ("", "pods", verb, true)]);
-        wanted.extend([("", "persistentvolumeclaims", verb, true), ("coordination.k8s.io", "leases", verb, true)]);
+        wanted.extend([("", "persistentvolumeclaims", verb, false), ("coordination.k8s.io", "leases", verb, true)]);
         wanted.extend([("", "secrets", verb, false), ("", "nodes", verb, false), ("", "configmaps", verb, false)]);
     }
     wanted.extend([
-        ("kudupair.io", "kudumasterpairs/status", "patch", true),
+        ("kudupair.io", "kudumasterpairs/status", "update", true),
         ("kudupair.io", "kudumasterpairs", "patch", false),
         ("kudupair.io", "kudumasterpairs", "delete", false),
         ("coordination.k8s.io", "leases", "create", true),

@@ -69,6 +69,8 @@ fn refusals() -> Vec<Refusal> {
             "scheduling: {antiAffinity: Sometimes}",
             &["spec.scheduling.antiAffinity", "\"Sometimes\"", "\"Required\", \"Preferred\""],
         ),
+        refusal("scheduling: {topologyKey: ''}", &["spec.scheduling.topologyKey", "at least 1 chars long"]),
+        refusal("kudu: {image: ''}", &["spec.kudu.image", "at least 1 chars long"]),
         refusal("kudu: {version: latest}", &["spec.kudu.version", "should match"]),
         refusal("kudu: {imagePullPolicy: Sometimes}", &["spec.kudu.imagePullPolicy", "\"IfNotPresent\""]),
         refusal(

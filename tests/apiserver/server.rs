@@ -1,7 +1,6 @@
 //! A real etcd and a real kube-apiserver on loopback, for the length of one test.
 
 use std::{
-    error::Error,
     fs::{self, File},
     net::TcpListener,
     path::{Path, PathBuf},
@@ -100,38 +99,26 @@ impl Drop for ApiServer {
     }
 }
 
-/// The folder with `etcd`, `kube-apiserver` and `helm`: `KUDU_PAIR_KUBE_BIN`, or where `deploy/local/cluster` builds them.
+/// The folder with `etcd`, `kube-apiserver` and `helm`: `KUDU_PAIR_KUBE_BIN`, or where `deploy/local/cluster build` puts them.
 ///
 /// `None`, with a word about it, where they were not built; under `CI` that is an error, so that no run is green unproved.
 pub(crate) fn programs() -> Option<PathBuf> {
-    match find_programs() {
-        Ok(folder) => Some(folder),
-        Err(why) if std::env::var_os("CI").is_some() => panic!("{why}"),
-        Err(why) => {
-            eprintln!("skipped: {why}");
-            None
-        }
-    }
+    let folder = std::env::var_os("KUDU_PAIR_KUBE_BIN").map_or_else(|| cache().join("bin"), PathBuf::from);
+    let mut needed = ["etcd", "kube-apiserver", "helm"].into_iter();
+    let Some(missing) = needed.find(|program| !folder.join(program).exists()) else { return Some(folder) };
+    let why = format!("no {missing} in {}; run deploy/local/cluster build", folder.display());
+    assert!(std::env::var_os("CI").is_none(), "{why}");
+    eprintln!("skipped: {why}");
+    None
 }
 
-fn find_programs() -> Result<PathBuf, Box<dyn Error>> {
-    let folder = match std::env::var_os("KUDU_PAIR_KUBE_BIN") {
-        Some(folder) => PathBuf::from(folder),
-        None => {
-            let cluster = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/local/cluster");
-            let output = Command::new(&cluster)
-                .arg("bin-dir")
-                .output()
-                .map_err(|error| format!("{}: {error}; set KUDU_PAIR_KUBE_BIN", cluster.display()))?;
-            PathBuf::from(String::from_utf8(output.stdout)?.trim())
-        }
-    };
-    for program in ["etcd", "kube-apiserver", "helm"] {
-        if !folder.join(program).exists() {
-            return Err(format!("no {program} in {:?}; run deploy/local/cluster build", folder).into());
-        }
+/// The cache of `deploy/local`.
+fn cache() -> PathBuf {
+    if let Some(cache) = std::env::var_os("KUDU_PAIR_CACHE") {
+        return PathBuf::from(cache);
     }
-    Ok(folder)
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
+    std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("kudu-pair")
 }
 
 fn free_port() -> u16 {
