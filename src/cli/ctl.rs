@@ -1,6 +1,6 @@
 //! `kudu-pair ctl`: asks a sidecar on this machine.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{io::Write, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
@@ -83,7 +83,7 @@ impl CtlArgs {
             .context("the sidecar did not answer in time")?
             .context("the sidecar closed the connection without an answer")??;
         match serde_json::from_str(&line)? {
-            ControlReply::Ok(report) => println!("{}", serde_json::to_string_pretty(&report)?),
+            ControlReply::Ok(report) => writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&report)?)?,
             ControlReply::Refused { message } => bail!(message),
         }
         Ok(())

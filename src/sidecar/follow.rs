@@ -81,9 +81,10 @@ enum Registered {
 impl Follower<'_> {
     async fn follow(&mut self, duty: &mut Duty) -> Result<(), SidecarError> {
         let addresses = self.member.coordinator.addresses(self.active);
+        let own = self.member.config.link_listen.ip();
         let mut link = tokio::select! {
             () = duty.over() => return Ok(()),
-            link = Link::connect(self.active, &addresses.link) => link?,
+            link = Link::connect(self.active, &addresses.link, own) => link?,
         };
         match self.register(&mut link).await? {
             Registered::Base { uuid } => self.take_base(uuid, &addresses.rpc).await,

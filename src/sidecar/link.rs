@@ -1,11 +1,15 @@
 //! Messages over TCP.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    io::{Error, ErrorKind},
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::{FutureExt, SinkExt, StreamExt};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream, lookup_host},
     time::timeout,
 };
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
@@ -31,9 +35,10 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) async fn connect(peer: &str, address: &str) -> Result<Self, SidecarError> {
+    /// Connects from this member's own address, by which the other one knows it; `from` may be the wildcard.
+    pub(super) async fn connect(peer: &str, address: &str, from: IpAddr) -> Result<Self, SidecarError> {
         let failed = |source| SidecarError::Link { peer: format!("{peer} ({address})"), source };
-        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
+        let stream = timeout(CONNECT_TIMEOUT, open(address, from))
             .await
             .map_err(|_| failed(std::io::ErrorKind::TimedOut.into()))?
             .map_err(failed)?;
@@ -84,4 +89,24 @@ impl Link {
         got.truncate(80);
         SidecarError::OutOfTurn { peer: self.peer.clone(), got, wanted }
     }
+}
+
+async fn open(address: &str, from: IpAddr) -> std::io::Result<TcpStream> {
+    let mut last = Error::new(ErrorKind::NotFound, "the name has no address");
+    for to in lookup_host(address).await? {
+        if from.is_unspecified() {
+            match TcpStream::connect(to).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        } else if from.is_ipv4() == to.is_ipv4() {
+            let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            socket.bind(SocketAddr::new(from, 0))?;
+            match socket.connect(to).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+    }
+    Err(last)
 }
