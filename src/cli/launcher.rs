@@ -70,9 +70,11 @@ pub struct Args {
 /// What a child of the launcher is until it may execute its program.
 #[derive(clap::Args, Debug)]
 pub struct ExecArgs {
+    /// Process id of the launcher.
+    launcher: i32,
     /// The program.
     program: PathBuf,
-    /// Its arguments.
+    /// The program's arguments.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
 }
@@ -95,9 +97,10 @@ pub fn run(args: Args) -> Result<()> {
     let workshop = Workshop { programs, volumes, children: Arc::clone(&children), user_flags: args.flags };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
+        // Before there is a socket, so that whoever finds one finds a launcher that can do its work.
+        let version = workshop.programs.version(&children).context("Kudu's programs cannot be run")?;
         let listener = server::bind(&args.socket).await?;
         let instance = uuid::Uuid::new_v4().to_string();
-        let version = workshop.programs.version(&children).context("Kudu's programs cannot be run")?;
         tracing::info!(instance, version, socket = %args.socket.display(), "launcher is ready");
         let (messages, left) = keeper::start(instance, workshop, addresses)?;
         let end = messages.clone();
@@ -133,7 +136,7 @@ pub fn run(args: Args) -> Result<()> {
 
 /// Becomes another program when the launcher allows it.
 pub fn run_exec(args: &ExecArgs) -> u8 {
-    let error = exec::become_program(&args.program, &args.args);
+    let error = exec::become_program(args.launcher, &args.program, &args.args);
     eprintln!("{}: {error}", args.program.display());
     126
 }

@@ -37,6 +37,7 @@ impl Children {
         let mut own = self.own();
         let mut child = Command::new("/proc/self/exe")
             .arg(exec::SUBCOMMAND)
+            .arg(getpid().as_raw_nonzero().to_string())
             .arg("--")
             .arg(program)
             .args(args)

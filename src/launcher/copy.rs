@@ -1,10 +1,6 @@
 //! Copies a base from a running kudu-master.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use super::{
     catalog::TABLET,
@@ -57,15 +53,5 @@ pub fn lay_out(workshop: &Workshop, folders: &Folders, uuid: &str, cancel: &Canc
     let mut args = vec!["fs".to_owned(), "format".to_owned(), format!("--uuid={uuid}")];
     args.extend(folder_flags(folders));
     args.extend(tool_flags(&workshop.user_flags));
-    workshop.programs.run(&workshop.children, &args, cancel, &LAYOUT_LIMITS, || 0)?;
-    share_with_group(folders)
-}
-
-/// Kudu makes its folders for their owner alone, and the sidecar, which reads and appends, may be another user of the same group.
-fn share_with_group(folders: &Folders) -> Result<(), JobError> {
-    for folder in folders.each() {
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o2770))
-            .map_err(|error| JobError::File("chmod", error))?;
-    }
-    Ok(())
+    Ok(workshop.programs.run(&workshop.children, &args, cancel, &LAYOUT_LIMITS, || 0)?)
 }

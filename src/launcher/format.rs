@@ -55,7 +55,7 @@ fn make_catalog(workshop: &Workshop, folders: &Folders, cancel: &Cancel) -> Resu
     let mut child = workshop.programs.spawn(&workshop.children, &workshop.programs.master(), &args)?;
     let output = Output::follow(&mut child);
     let begin = Instant::now();
-    let made = loop {
+    let made: Result<(), JobError> = loop {
         // It elects itself, which raises the term from 0, after it has made all its files.
         if catalog::consensus(&folders.wal).is_ok_and(|consensus| consensus.term > 0) {
             break Ok(());
@@ -66,18 +66,22 @@ fn make_catalog(workshop: &Workshop, folders: &Folders, cancel: &Cancel) -> Resu
                 let words = output.last_words().unwrap_or_default();
                 return Err(ToolError::Failed("kudu-master".to_owned(), status, words).into());
             }
-            Err(error) => break Err(ToolError::Wait(error)),
+            Err(error) => break Err(ToolError::Wait(error).into()),
         }
         if cancel.is_cancelled() {
-            break Err(ToolError::Cancelled);
+            break Err(ToolError::Cancelled.into());
         }
         if begin.elapsed() > CATALOG_LIMIT {
-            break Err(ToolError::TooLong(CATALOG_LIMIT));
+            // A file that is there and cannot be read says more than the time.
+            break match catalog::consensus(&folders.wal) {
+                Err(error) => Err(error.into()),
+                Ok(_) => Err(ToolError::TooLong(CATALOG_LIMIT).into()),
+            };
         }
         thread::sleep(LOOK);
     };
     // Either fails only when it is gone.
     let _ = child.kill();
     let _ = workshop.children.wait(&mut child);
-    Ok(made?)
+    made
 }

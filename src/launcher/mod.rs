@@ -29,6 +29,7 @@
 //! - On SIGTERM or SIGINT kudu-master is killed at once (it has no graceful stop) and the launcher goes on answering, so that the sidecar
 //!   can read `Stopped` with `Ending`, ship the rest of the log and release the Lease. The launcher leaves when it gets
 //!   `Exit`, when the last client hung up after having been told of the death, or after [`machine::ENDING_GRACE`].
+//! - It must run as the same user: Kudu makes its files for their owner alone.
 //! - When the socket does not answer, kudu-master may still run, until its deadline plus the kill time.
 
 pub mod catalog;

@@ -1,7 +1,7 @@
 //! Reads Kudu's protobuf containers, the form of its small metadata files. Pure.
 //!
-//! `kuducntr`, u32 LE version; then records, each: u32 LE length, in version 2 the CRC32C of that length, the bytes, the CRC32C of
-//! the bytes. The first record describes the others, the second is the message.
+//! `kuducntr`, u32 LE version, in version 2 the CRC32C of both; then records, each: u32 LE length, in version 2 the CRC32C of that
+//! length, the bytes, the CRC32C of the bytes. The first record describes the others, the second is the message.
 
 /// Why a file is not a container that can be read.
 #[derive(thiserror::Error, Debug, PartialEq, Eq)]
@@ -27,9 +27,14 @@ const MAGIC: &[u8] = b"kuducntr";
 /// The first message of a container.
 pub fn first_message(file: &[u8]) -> Result<&[u8], PbcError> {
     let rest = file.strip_prefix(MAGIC).ok_or(PbcError::Magic)?;
-    let (version, rest) = take_u32(rest)?;
+    let (version, mut rest) = take_u32(rest)?;
     if !(1..=2).contains(&version) {
         return Err(PbcError::Version(version));
+    }
+    if version >= 2 {
+        let (sum, after) = take_u32(rest)?;
+        check(sum, &file[..MAGIC.len() + 4])?;
+        rest = after;
     }
     let (_description, rest) = record(rest, version)?;
     Ok(record(rest, version)?.0)
@@ -64,6 +69,7 @@ mod tests {
 
     fn container(message: &[u8]) -> Vec<u8> {
         let mut file = [MAGIC, &2_u32.to_le_bytes()].concat();
+        file.extend(crc32c::crc32c(&file).to_le_bytes());
         for record in [b"description".as_slice(), message] {
             let length = (record.len() as u32).to_le_bytes();
             file.extend(length);

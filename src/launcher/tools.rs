@@ -59,10 +59,15 @@ impl Programs {
         let lib = bin.join("../lib");
         let mut environment = Vec::new();
         if lib.join("sasl2").is_dir() {
-            for (name, value) in [("LD_LIBRARY_PATH", lib.clone()), ("SASL_PATH", lib.join("sasl2"))] {
-                if env::var_os(name).is_none() {
-                    environment.push((name, value.into_os_string()));
-                }
+            let others = env::var_os("LD_LIBRARY_PATH").filter(|others| !others.is_empty());
+            let mut libraries = lib.clone().into_os_string();
+            if let Some(others) = others {
+                libraries.push(":");
+                libraries.push(others);
+            }
+            environment.push(("LD_LIBRARY_PATH", libraries));
+            if env::var_os("SASL_PATH").is_none() {
+                environment.push(("SASL_PATH", lib.join("sasl2").into_os_string()));
             }
         }
         Self { bin, environment }

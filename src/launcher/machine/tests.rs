@@ -250,7 +250,7 @@ fn step() -> impl Strategy<Value = Step> {
         (0..4_i64, 0..50_u64).prop_map(|(epoch, ahead)| Step::Renew(epoch, ahead)),
         Just(Step::Stop),
         Just(Step::Crash),
-        1 => Just(Step::Terminate),
+        Just(Step::Terminate),
         (1..40_u64).prop_map(Step::Pass),
     ]
 }

@@ -1,0 +1,9 @@
+//! The launcher over real Kudu: what it promises when masters, sidecars and launchers die.
+//!
+//! Needs Kudu's distribution: set `KUDU_DIST` to its folder. Times are printed, not asserted: machines differ.
+
+mod commands;
+mod fencing;
+mod generations;
+mod harness;
+mod restarts;
