@@ -62,6 +62,7 @@ pub fn receipt(switch: &SwitchRecord, to: String, now: Timestamp) -> Receipt {
         from: switch.from.clone(),
         ops_lost: ops_lost(switch, &to, promoted),
         to,
+        tried: switch.tried.iter().map(|tried| tried.name.clone()).collect(),
         recorded_head: switch.recorded_head,
         promoted_head: promoted,
         started_at: switch.started_at.clone(),
@@ -84,12 +85,19 @@ fn ops_lost(switch: &SwitchRecord, to: &str, promoted: Option<OpId>) -> String {
     };
     // Within one reign the new active's log is a part of the old one's, so indexes can be compared.
     let same_reign = recorded.term / TERMS_PER_EPOCH == promoted.term / TERMS_PER_EPOCH;
-    if same_reign { (recorded.index - promoted.index).max(0).to_string() } else { UNKNOWN.to_owned() }
+    let lost = (recorded.index - promoted.index).max(0);
+    // One that was tried before may have followed another one since and have more than it had then, never less.
+    let at_most = switch.tried.iter().any(|tried| tried.name == to);
+    if same_reign && (lost == 0 || !at_most) { lost.to_string() } else { UNKNOWN.to_owned() }
 }
 
 /// The memory with a number in place of `unknown`, once the old active has rejoined and says what only it had.
+///
+/// Not when a member was tried before: the old active may have cut its log to follow that one, and what it had by itself is
+/// not what it says of this reign.
 pub(crate) fn amend(seen: &Observation, status: &PairStatus) -> Option<Step> {
-    let receipt = status.last_switch.as_ref().filter(|receipt| receipt.ops_lost == UNKNOWN)?;
+    let receipt =
+        status.last_switch.as_ref().filter(|receipt| receipt.ops_lost == UNKNOWN && receipt.tried.is_empty())?;
     let from = receipt.from.as_deref()?;
     let gap = seen.report(from)?.gap.as_ref().filter(|gap| gap.epoch == receipt.epoch)?;
     let amended = Receipt { ops_lost: gap.ops.to_string(), ..receipt.clone() };

@@ -223,6 +223,18 @@ mod failover {
     }
 
     #[test]
+    fn an_active_that_says_it_failed_hands_over_if_another_can() {
+        let mut seen = running();
+        let active = report_mut(&mut seen, "demo-0");
+        (active.state, active.master_stopped) = (MemberState::Failed, true);
+        let decision = decided(&seen);
+        assert_eq!(recorded(&decision).kind, SwitchKind::Failover);
+        assert_eq!(order_for("demo-0", written(&decision)), Order::StandDown { epoch: 3, successor: None });
+        report_mut(&mut seen, "demo-1").has_catalog = false;
+        assert!(written(&decided(&seen)).switch.is_none());
+    }
+
+    #[test]
     fn is_left_to_people_when_not_automatic() {
         let mut seen = active_lost(running());
         seen.pair.spec.failover.automatic = false;
