@@ -77,7 +77,9 @@ pub fn receipt(switch: &SwitchRecord, to: String, now: Timestamp) -> Receipt {
 
 /// How many operations of the old active the new one does not have; a number only when it is proven.
 fn ops_lost(switch: &SwitchRecord, to: &str, promoted: Option<OpId>) -> String {
-    if switch.kind == SwitchKind::Initialize || switch.from.as_deref() == Some(to) {
+    // Its own log, unless it followed another one that was tried in between and cut its log to agree.
+    let its_own = switch.from.as_deref() == Some(to) && switch.tried.iter().all(|tried| tried.name == to);
+    if switch.kind == SwitchKind::Initialize || its_own {
         return "0".to_owned();
     }
     let (Some(recorded), Some(promoted), true) = (switch.recorded_head, promoted, switch.recorded_head_final) else {

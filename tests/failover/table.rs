@@ -538,6 +538,16 @@ mod switchover {
         assert_eq!(effects(&decided(&seen)), [&fence(4)]);
     }
 
+    #[test]
+    fn a_head_is_no_proof_once_the_old_active_took_the_lease_again() {
+        let mut seen = standing_down();
+        let record = seen.status().switch.unwrap();
+        seen = with_switch(seen, SwitchRecord { recorded_head: Some(op(99)), recorded_head_final: true, ..record });
+        let decision = decided(&seen);
+        assert!(!recorded(&decision).recorded_head_final);
+        assert_eq!(recorded(&decision).recorded_head, Some(op(100)));
+    }
+
     #[rstest]
     #[case::has_everything(103, SwitchStep::Promoting)]
     #[case::not_yet(102, SwitchStep::Fencing)]
