@@ -213,7 +213,8 @@ pub struct SwitchRecord {
 pub struct TriedMember {
     /// The member.
     pub name: String,
-    /// The last op in its log when it was chosen. What its master wrote after that was never seen by a client.
+    /// The last op in its log when it was chosen. What its master wrote after that was never seen by a client, since the
+    /// Service did not select it; absent for the old active, which the Service selects all the time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<OpId>,
 }
@@ -231,6 +232,9 @@ pub struct Receipt {
     pub from: Option<String>,
     /// The new active.
     pub to: String,
+    /// Members that were chosen before it and did not come to serve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<String>,
     /// The highest head known for the old active when it was fenced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recorded_head: Option<OpId>,

@@ -100,7 +100,7 @@ pub(crate) fn fenced(lease: &Lease, epoch: i64) -> Lease {
 /// of a connection.
 pub(crate) async fn watch(api: Api<Lease>, clocks: &LeaseClocks, changed: broadcast::Sender<PairKey>) {
     let events = watcher(api.clone(), watcher::Config::default().labels(names::PAIR_LABEL)).default_backoff();
-    let watched = events.map(Look::Event);
+    let watched = events.map(|event| Look::Event(Box::new(event)));
     let every = tokio::time::interval(LOOK_IN_PEACE);
     let listed = stream::unfold((every, api), |(mut every, api)| async move {
         every.tick().await;
@@ -112,18 +112,20 @@ pub(crate) async fn watch(api: Api<Lease>, clocks: &LeaseClocks, changed: broadc
     let mut hands: HashMap<PairKey, Hands> = HashMap::new();
     while let Some(look) = looks.next().await {
         let leases = match look {
-            Look::Event(Ok(watcher::Event::Apply(lease) | watcher::Event::InitApply(lease))) => vec![lease],
-            Look::Event(Ok(watcher::Event::Delete(lease))) => {
-                clocks.forget(&lease);
-                hands.remove(&key(&lease));
-                tell(&changed, &lease);
-                continue;
-            }
-            Look::Event(Ok(watcher::Event::Init | watcher::Event::InitDone)) => continue,
-            Look::Event(Err(error)) => {
-                tracing::warn!(%error, "cannot watch Leases; trying again");
-                continue;
-            }
+            Look::Event(event) => match *event {
+                Ok(watcher::Event::Apply(lease) | watcher::Event::InitApply(lease)) => vec![lease],
+                Ok(watcher::Event::Delete(lease)) => {
+                    clocks.forget(&lease);
+                    hands.remove(&key(&lease));
+                    tell(&changed, &lease);
+                    continue;
+                }
+                Ok(watcher::Event::Init | watcher::Event::InitDone) => continue,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot watch Leases; trying again");
+                    continue;
+                }
+            },
             Look::List(Ok(leases)) => leases,
             Look::List(Err(error)) => {
                 tracing::debug!(%error, "cannot look at Leases");
@@ -141,7 +143,7 @@ pub(crate) async fn watch(api: Api<Lease>, clocks: &LeaseClocks, changed: broadc
 }
 
 enum Look {
-    Event(Result<watcher::Event<Lease>, watcher::Error>),
+    Event(Box<Result<watcher::Event<Lease>, watcher::Error>>),
     List(Result<Vec<Lease>, Error>),
 }
 

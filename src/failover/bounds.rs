@@ -26,6 +26,10 @@ pub const TAKE_LEASE_UNHEARD: Duration = Duration::from_secs(3);
 /// A chosen member that is heard has so long to take the Lease before another one is chosen.
 pub const TAKE_LEASE: Duration = Duration::from_secs(15);
 
+/// A member that was tried in this switch and did not come to serve is tried again only so long after the next fence, when
+/// no other one could be taken until then.
+pub const TRY_AGAIN: Duration = Duration::from_secs(5);
+
 /// A chosen member that holds the Lease has so long to come to serve before another one, which is known to be able to, is
 /// chosen. 5,000 tables take 10 s.
 pub const REPLAY_PATIENCE: Duration = Duration::from_secs(120);

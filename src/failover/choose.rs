@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use super::{
     action::Waiting,
-    bounds::{CHOICE_WAIT, MAX_LAG_OPS},
+    bounds::{CHOICE_WAIT, MAX_LAG_OPS, TRY_AGAIN},
     lease::LeaseSeen,
     observation::{MemberSeen, Observation},
     switchover::Request,
@@ -36,13 +36,15 @@ pub(crate) struct Recorded {
 }
 
 /// What is known of the old active's last op, now that it is fenced.
+///
+/// Once a member was tried in this switch nothing more can be learned: the others, the old active among them, may have
+/// followed it and cut their logs to agree with its own.
 pub(crate) fn recorded(seen: &Observation, switch: &SwitchRecord) -> Recorded {
     let recorded = Recorded { head: switch.recorded_head, is_final: switch.recorded_head_final };
-    let Some(from) = switch.from.as_deref().filter(|_| !recorded.is_final) else { return recorded };
-    let was_tried = switch.tried.iter().any(|tried| tried.name == from);
-    let known = if was_tried { None } else { seen.known_head(from) };
-    let head = recorded.head.max(known);
-    let its_own = seen.report(from).filter(|report| report.master_stopped && report.has_catalog && !was_tried);
+    let settled = recorded.is_final || !switch.tried.is_empty();
+    let Some(from) = switch.from.as_deref().filter(|_| !settled) else { return recorded };
+    let head = recorded.head.max(seen.known_head(from));
+    let its_own = seen.report(from).filter(|report| report.master_stopped && report.has_catalog);
     let is_final = its_own.is_some_and(|report| report.head.is_some() && report.head >= head);
     Recorded { head, is_final }
 }
@@ -126,6 +128,9 @@ fn candidate(member: &MemberSeen, switch: &SwitchRecord, lease: &LeaseSeen) -> R
         return Err("still stops its kudu-master");
     }
     let tried = switch.tried.iter().find(|tried| tried.name == member.name);
+    if tried.is_some() && lease.unchanged_for < TRY_AGAIN {
+        return Err("did not come to serve a moment ago");
+    }
     let inherited = tried.and_then(|tried| tried.head).map_or(head, |inherited| inherited.min(head));
     Ok(Candidate { name: member.name.clone(), head, inherited })
 }

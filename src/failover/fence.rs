@@ -31,7 +31,7 @@ pub(crate) fn step(seen: &Observation, status: &PairStatus, switch: &SwitchRecor
 }
 
 fn before_the_fence(seen: &Observation, status: &PairStatus, switch: &SwitchRecord, lease: &LeaseSeen) -> Step {
-    if let Some(record) = final_head(switch, lease) {
+    if let Some(record) = final_head(seen, switch, lease) {
         return Step::remember(with(status, record));
     }
     if lease.over(seen.lease_duration()) {
@@ -54,12 +54,24 @@ fn before_the_fence(seen: &Observation, status: &PairStatus, switch: &SwitchReco
     ))
 }
 
-/// The head that the old active left in the Lease goes into the record before the fence removes it from the Lease. One that
-/// was left by a member that was tried in this switch says nothing of the old active.
-fn final_head(switch: &SwitchRecord, lease: &LeaseSeen) -> Option<SwitchRecord> {
-    let head =
-        lease.final_head.filter(|_| lease.released() && switch.tried.is_empty() && !switch.recorded_head_final)?;
-    Some(SwitchRecord { recorded_head: Some(head), recorded_head_final: true, ..switch.clone() })
+/// The record, when what it says of the old active's last op is not what the Lease says.
+///
+/// The head that the old active left in the Lease goes into the record before the fence removes it from the Lease. And one
+/// that was recorded is no proof any more when the old active has taken the Lease again before the fence: it may not have
+/// known of the switch yet. A head left by a member that was tried in this switch says nothing of the old active.
+fn final_head(seen: &Observation, switch: &SwitchRecord, lease: &LeaseSeen) -> Option<SwitchRecord> {
+    let from = switch.from.as_deref()?;
+    if switch.tried.last().is_some_and(|tried| tried.name != from) {
+        return None;
+    }
+    let released = lease.final_head.filter(|_| lease.released());
+    let (head, is_final) = match released {
+        Some(head) => (Some(head), true),
+        None if switch.recorded_head_final => (switch.recorded_head.max(seen.known_head(from)), false),
+        None => return None,
+    };
+    let corrected = SwitchRecord { recorded_head: head, recorded_head_final: is_final, ..switch.clone() };
+    (corrected != *switch).then_some(corrected)
 }
 
 pub(crate) fn still_heard(witness: &str, active: &str) -> Waiting {

@@ -5,11 +5,12 @@ use super::{
     choose::how_to_approve,
     fence::still_heard,
     lease::LeaseSeen,
+    member::MemberReport,
     observation::Observation,
     receipt, rolling,
     switchover::{self, Request},
 };
-use crate::api::{PairStatus, SwitchKind, SwitchRecord, SwitchStep, names::SWITCHOVER_ANY};
+use crate::api::{MemberState, PairStatus, SwitchKind, SwitchRecord, SwitchStep, names::SWITCHOVER_ANY};
 
 /// One step of a pair that has an active and no switch under way.
 pub(crate) fn step(seen: &Observation, status: &PairStatus, active: &str) -> Step {
@@ -24,6 +25,9 @@ pub(crate) fn step(seen: &Observation, status: &PairStatus, active: &str) -> Ste
     }
     if lease.over(seen.lease_duration()) || lease.epoch > status.epoch {
         return lost(seen, status, active, lease).and(objects);
+    }
+    if seen.pair.spec.failover.automatic && has_failed(seen, status, active) {
+        return failover(seen, status, active, lease, None);
     }
     if let Some(step) = receipt::amend(seen, status) {
         return step;
@@ -103,6 +107,19 @@ fn lost(seen: &Observation, status: &PairStatus, active: &str, lease: &LeaseSeen
     }
 }
 
+/// Whether the active says itself that it cannot go on, although it holds its Lease, and another member could. Its Lease does
+/// not run out then: as soon as the switch is recorded it is told to stand down.
+fn has_failed(seen: &Observation, status: &PairStatus, active: &str) -> bool {
+    let failed = |report: &MemberReport| report.state == MemberState::Failed;
+    let here = seen
+        .report(active)
+        .is_some_and(|report| failed(report) && report.epoch == status.epoch && report.master_stopped);
+    here && seen
+        .standbys_of(active)
+        .filter_map(|member| member.report())
+        .any(|report| report.has_catalog && !failed(report))
+}
+
 fn failover(
     seen: &Observation,
     status: &PairStatus,
@@ -131,6 +148,11 @@ fn failover(
     };
     let why = if lease.released() {
         format!("{active} released its Lease")
+    } else if lease.epoch > status.epoch {
+        format!("somebody raised the Lease to epoch {}", lease.epoch)
+    } else if !lease.over(seen.lease_duration()) {
+        let message = seen.report(active).and_then(|report| report.message.as_deref());
+        format!("{active} cannot go on: {}", message.unwrap_or("it does not say why"))
     } else if lease.holder.is_none() {
         format!("{active} did not take its Lease")
     } else {

@@ -127,8 +127,14 @@ fn again(seen: &Observation, status: &PairStatus, switch: &SwitchRecord, why: St
         ..switch.clone()
     };
     let to = switch.to.clone().unwrap_or_default();
-    let inherited = record.tried.iter().find(|tried| tried.name == to).and_then(|tried| tried.head);
-    let head = inherited.or(switch.gate);
+    let mut head = record.tried.iter().find(|tried| tried.name == to).map_or(switch.gate, |tried| tried.head);
+    if switch.from.as_ref() == Some(&to) {
+        // The Service selects the old active all the time, so clients may have seen what it wrote when it was started again.
+        let released = seen.lease.as_ref().and_then(|lease| lease.final_head.filter(|_| lease.released()));
+        record.recorded_head = released.or_else(|| switch.recorded_head.max(seen.known_head(&to)));
+        record.recorded_head_final = released.is_some();
+        head = None;
+    }
     record.tried.retain(|tried| tried.name != to);
     record.tried.push(TriedMember { name: to, head });
     let note = format!("{why}; choosing again for epoch {}", record.epoch);

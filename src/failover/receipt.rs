@@ -62,6 +62,7 @@ pub fn receipt(switch: &SwitchRecord, to: String, now: Timestamp) -> Receipt {
         from: switch.from.clone(),
         ops_lost: ops_lost(switch, &to, promoted),
         to,
+        tried: switch.tried.iter().map(|tried| tried.name.clone()).collect(),
         recorded_head: switch.recorded_head,
         promoted_head: promoted,
         started_at: switch.started_at.clone(),
@@ -76,7 +77,9 @@ pub fn receipt(switch: &SwitchRecord, to: String, now: Timestamp) -> Receipt {
 
 /// How many operations of the old active the new one does not have; a number only when it is proven.
 fn ops_lost(switch: &SwitchRecord, to: &str, promoted: Option<OpId>) -> String {
-    if switch.kind == SwitchKind::Initialize || switch.from.as_deref() == Some(to) {
+    // Its own log, unless it followed another one that was tried in between and cut its log to agree.
+    let its_own = switch.from.as_deref() == Some(to) && switch.tried.iter().all(|tried| tried.name == to);
+    if switch.kind == SwitchKind::Initialize || its_own {
         return "0".to_owned();
     }
     let (Some(recorded), Some(promoted), true) = (switch.recorded_head, promoted, switch.recorded_head_final) else {
@@ -84,12 +87,19 @@ fn ops_lost(switch: &SwitchRecord, to: &str, promoted: Option<OpId>) -> String {
     };
     // Within one reign the new active's log is a part of the old one's, so indexes can be compared.
     let same_reign = terms::epoch_of(recorded.term) == terms::epoch_of(promoted.term);
-    if same_reign { (recorded.index - promoted.index).max(0).to_string() } else { UNKNOWN.to_owned() }
+    let lost = (recorded.index - promoted.index).max(0);
+    // One that was tried before may have followed another one since and have more than it had then, never less.
+    let at_most = switch.tried.iter().any(|tried| tried.name == to);
+    if same_reign && (lost == 0 || !at_most) { lost.to_string() } else { UNKNOWN.to_owned() }
 }
 
 /// The memory with a number in place of `unknown`, once the old active has rejoined and says what only it had.
+///
+/// Not when a member was tried before: the old active may have cut its log to follow that one, and what it had by itself is
+/// not what it says of this reign.
 pub(crate) fn amend(seen: &Observation, status: &PairStatus) -> Option<Step> {
-    let receipt = status.last_switch.as_ref().filter(|receipt| receipt.ops_lost == UNKNOWN)?;
+    let receipt =
+        status.last_switch.as_ref().filter(|receipt| receipt.ops_lost == UNKNOWN && receipt.tried.is_empty())?;
     let from = receipt.from.as_deref()?;
     let gap = seen.report(from)?.gap.as_ref().filter(|gap| gap.epoch == receipt.epoch)?;
     let amended = Receipt { ops_lost: gap.ops.to_string(), ..receipt.clone() };

@@ -223,6 +223,18 @@ mod failover {
     }
 
     #[test]
+    fn an_active_that_says_it_failed_hands_over_if_another_can() {
+        let mut seen = running();
+        let active = report_mut(&mut seen, "demo-0");
+        (active.state, active.master_stopped) = (MemberState::Failed, true);
+        let decision = decided(&seen);
+        assert_eq!(recorded(&decision).kind, SwitchKind::Failover);
+        assert_eq!(order_for("demo-0", written(&decision)), Order::StandDown { epoch: 3, successor: None });
+        report_mut(&mut seen, "demo-1").has_catalog = false;
+        assert!(written(&decided(&seen)).switch.is_none());
+    }
+
+    #[test]
     fn is_left_to_people_when_not_automatic() {
         let mut seen = active_lost(running());
         seen.pair.spec.failover.automatic = false;
@@ -524,6 +536,16 @@ mod switchover {
         assert!(recorded(&decision).recorded_head_final);
         *status_mut(&mut seen) = written(&decision).clone();
         assert_eq!(effects(&decided(&seen)), [&fence(4)]);
+    }
+
+    #[test]
+    fn a_head_is_no_proof_once_the_old_active_took_the_lease_again() {
+        let mut seen = standing_down();
+        let record = seen.status().switch.unwrap();
+        seen = with_switch(seen, SwitchRecord { recorded_head: Some(op(99)), recorded_head_final: true, ..record });
+        let decision = decided(&seen);
+        assert!(!recorded(&decision).recorded_head_final);
+        assert_eq!(recorded(&decision).recorded_head, Some(op(100)));
     }
 
     #[rstest]

@@ -28,13 +28,13 @@ class Client:
 
     def restart(self) -> None:
         """Starts a new process, as a user would do with one that hangs; its history goes on."""
-        self.cluster.kubectl("exec", POD, "-c", "client", "--", "sh", "-c", "kill -TERM 1", check=False)
+        self.cluster.kubectl("exec", POD, "-c", "kudu-client", "--", "sh", "-c", "kill -TERM 1", check=False)
         self.cluster.kubectl("wait", "--for=condition=Ready", f"pod/{POD}", "--timeout=120s", timeout_s=130)
 
     def call(self, command: str, *arguments: str, check: bool = True) -> str:
         """One command of the client in a process of its own."""
         return self.cluster.kubectl(
-            "exec", POD, "-c", "client", "--", *JAR, command, *arguments, check=check, timeout_s=180
+            "exec", POD, "-c", "kudu-client", "--", *JAR, command, *arguments, check=check, timeout_s=180
         )
 
     def create(self, prefix: str, tables: int) -> None:
@@ -51,7 +51,7 @@ class Client:
 
     def history(self) -> list[dict[str, Any]]:
         """All that was written down so far."""
-        text = self.cluster.kubectl("exec", POD, "-c", "client", "--", "cat", HISTORY)
+        text = self.cluster.kubectl("exec", POD, "-c", "kudu-client", "--", "cat", HISTORY)
         lines = text.splitlines()
         # The last line may be half written.
         return [json.loads(line) for line in lines if line.endswith("}")]

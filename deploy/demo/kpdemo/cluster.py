@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .shell import ROOT, Failure, run, say, show
+from .shell import ROOT, Failure, program, run, say, show
 
 LOCAL = ROOT / "deploy/local/cluster"
 IMAGES = ROOT / "deploy/local/images"
@@ -68,7 +68,7 @@ class Cluster:
     def manifest(self, name: str) -> str:
         """One of deploy/examples, with this cluster's images."""
         text = (ROOT / "deploy/examples" / name).read_text()
-        return text.replace("apache/kudu:1.18.1", self.kudu_image).replace("kudu-pair/client:dev", self.client_image)
+        return text.replace("kudu-pair/kudu:1.18.1", self.kudu_image).replace("kudu-pair/client:dev", self.client_image)
 
 
 class LocalCluster(Cluster):
@@ -93,8 +93,17 @@ class LocalCluster(Cluster):
                 self.path = [value.strip("\"'").split(":")[0]]
 
     def load_images(self) -> None:
-        archives = run(IMAGES, "paths").split()
-        show(LOCAL, "load-image", *archives)
+        archives = [run(IMAGES, "build", *image).split()[-1] for image in (("kudu", "1.18.1"), ("client",))]
+        operator = run(IMAGES, "build", "operator", program()).split()[-1]
+        show(LOCAL, "load-image", operator, *archives)
+
+    def manifest(self, name: str) -> str:
+        text = super().manifest(name)
+        if name != "pair.yaml":
+            return text
+        # The nodes here have no NTP, without which Kudu's default clock refuses to start.
+        settings = f'    image: {self.kudu_image}\n    flags: {{time_source: system_unsync, unlock_unsafe_flags: "true"}}\n'
+        return text.replace("    version: 1.18.1\n", f"    version: 1.18.1\n{settings}")
 
     def end(self) -> None:
         show(LOCAL, "down")

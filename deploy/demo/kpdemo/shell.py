@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -63,3 +64,9 @@ def wait_for(what: str, look: Callable[[], T | None], *, timeout_s: float, pause
             say(f"… waiting for {what}")
             told = now
         time.sleep(pause_s)
+
+
+def program() -> str:
+    """The operator's program as cargo builds it."""
+    target = json.loads(run("cargo", "metadata", "--no-deps", "--format-version=1"))["target_directory"]
+    return f"{target}/x86_64-unknown-linux-gnu/debug/kudu-pair"

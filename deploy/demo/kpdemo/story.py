@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from .client import Client
 from .cluster import Cluster, LocalCluster, now_ms
 from .pair import Pair
-from .shell import ROOT, Failure, headline, run, say, show, wait_for
+from .shell import ROOT, Failure, headline, program, run, say, show, wait_for
 
 TABLES = 20
 ROWS = 10_000
@@ -63,14 +63,12 @@ class Story:
         """The pair and tablet servers that know only its Service's name."""
         headline("2. A pair of masters, and tablet servers that know only its Service")
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.cluster.namespace}}
-        import json
-
         self.cluster.apply(json.dumps(namespace))
         self.cluster.apply(self.cluster.manifest("pair.yaml"))
         status = self.pair.wait_running()
         say(f"active {status['active']}, epoch {status['epoch']}: {self.pair.describe_lag()}")
         self.cluster.apply(self.cluster.manifest("tablet-servers.yaml"))
-        self.cluster.kubectl("rollout", "status", "statefulset/kudu-tserver", "--timeout=180s", timeout_s=190)
+        self.cluster.kubectl("rollout", "status", "statefulset/demo-tserver", "--timeout=180s", timeout_s=190)
         self.client.start()
 
     def make_tables(self) -> None:
@@ -117,9 +115,9 @@ class Story:
     def reconnect(self) -> None:
         """What a user does about connections that hang: new processes."""
         say("the client and the tablet servers are started again, as their users would do")
-        self.cluster.kubectl("rollout", "restart", "statefulset/kudu-tserver")
+        self.cluster.kubectl("rollout", "restart", "statefulset/demo-tserver")
         self.client.restart()
-        self.cluster.kubectl("rollout", "status", "statefulset/kudu-tserver", "--timeout=180s", timeout_s=190)
+        self.cluster.kubectl("rollout", "status", "statefulset/demo-tserver", "--timeout=180s", timeout_s=190)
         self.client.wait_quiet(now_ms())
 
     def come_back(self) -> None:
@@ -144,14 +142,14 @@ class Story:
     def ksck(self) -> bool:
         """Whether ksck finds all in order."""
         text = self.cluster.kubectl(
-            "exec", "kudu-tserver-0", "--", "kudu", "cluster", "ksck", "demo:7051", check=False, timeout_s=60
+            "exec", "demo-tserver-0", "--", "kudu", "cluster", "ksck", "demo:7051", check=False, timeout_s=60
         )
         return text.rstrip().endswith("OK")
 
     def new_connection(self, since_ms: int) -> float | None:
         """Seconds since a moment, if a process that has just been started is served now."""
         text = self.cluster.kubectl(
-            "exec", "kudu-tserver-0", "--", "kudu", "table", "list", "demo:7051", "--timeout_ms=1500",
+            "exec", "demo-tserver-0", "--", "kudu", "table", "list", "demo:7051", "--timeout_ms=1500",
             check=False, timeout_s=30,
         )
         return (now_ms() - since_ms) / 1000 if "orders-0001" in text else None
@@ -191,25 +189,11 @@ def build_program() -> None:
     show("cargo", "build", "--locked", "--quiet")
 
 
-def program() -> str:
-    """Where it is."""
-    target = os.environ.get("CARGO_TARGET_DIR") or cargo_target()
-    return f"{target}/x86_64-unknown-linux-gnu/debug/kudu-pair"
-
-
-def cargo_target() -> str:
-    """The folder that cargo builds into."""
-    import json
-
-    return json.loads(run("cargo", "metadata", "--no-deps", "--format-version=1"))["target_directory"]
-
-
 def build_images() -> None:
     """Operator, Kudu and client."""
     show("mvn", "-q", "-B", "-f", ROOT / "tests/client/pom.xml", "package", "-DskipTests")
-    show(ROOT / "deploy/local/images", "build", "operator", program())
-    show(ROOT / "deploy/local/images", "build", "kudu", "1.18.1")
-    show(ROOT / "deploy/local/images", "build", "client")
+    for image in (("operator", program()), ("kudu", "1.18.1"), ("client",)):
+        run(ROOT / "deploy/local/images", "build", *image)
 
 
 def install_operator(cluster: Cluster) -> None:
