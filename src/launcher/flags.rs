@@ -10,6 +10,11 @@ use crate::api::RESERVED_FLAGS;
 /// the same work again. A standby's pending operations are bounded elsewhere: this is the net below.
 pub const CATCHUP_TIMEOUT_MS: u32 = 600_000;
 
+/// How long kudu-master may look for the metadata service of a cloud, which it does at every start and waits for, even with a
+/// time source that does not use it. Where nothing answers, Kudu's default of 1000 ms is two thirds of a promotion; a
+/// metadata service is on the same machine and answers in a few milliseconds. A user's own value wins.
+const CLOUD_METADATA_TIMEOUT_MS: u32 = 100;
+
 /// Where a master listens, and under which names it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addresses {
@@ -94,7 +99,8 @@ fn why_reserved(name: &str) -> &'static str {
 ///
 /// The user's flags come first and the operator's last: for a flag given twice Kudu takes the last.
 pub fn master_args(user: &[String], wal: &Path, data: &Path, www: Option<&Path>, at: &Addresses) -> Vec<String> {
-    let mut args = user.to_vec();
+    let mut args = vec![format!("--cloud_metadata_server_request_timeout_ms={CLOUD_METADATA_TIMEOUT_MS}")];
+    args.extend_from_slice(user);
     args.extend(operators_args(wal, data));
     args.push(format!("--rpc_bind_addresses={}", at.rpc_bind));
     args.push(format!("--webserver_interface={}", host_of(&at.rpc_bind)));
@@ -112,7 +118,8 @@ pub fn master_args(user: &[String], wal: &Path, data: &Path, www: Option<&Path>,
 
 /// The arguments of the master that makes a new catalog: nobody can know its port.
 pub fn formatting_args(user: &[String], wal: &Path, data: &Path) -> Vec<String> {
-    let mut args = user.to_vec();
+    let mut args = vec![format!("--cloud_metadata_server_request_timeout_ms={CLOUD_METADATA_TIMEOUT_MS}")];
+    args.extend_from_slice(user);
     args.extend(operators_args(wal, data));
     args.extend(
         [

@@ -42,6 +42,8 @@ pub(super) struct Member {
     pub(super) board: Arc<Board>,
     pub(super) coordinator: Arc<Coordinator>,
     pub(super) shipping: Current,
+    /// The epoch in which this run of the sidecar gave the Lease back: it may not take it again, and need not give it back again.
+    pub(super) released: i64,
     pub(super) stop: CancellationToken,
 }
 
@@ -73,6 +75,14 @@ impl Duty {
         }
     }
 
+    /// Resolves when another order has come, though the sidecar may be ending.
+    pub(super) async fn order_changed(&mut self) {
+        let order = &self.order;
+        if self.orders.wait_for(|next| !next.continues(order)).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// The order that stands now; none when the sidecar is ending.
     pub(super) fn next(&self) -> Option<Order> {
         (!self.stop.is_cancelled()).then(|| self.orders.borrow().clone())
@@ -83,11 +93,7 @@ impl Member {
     /// Carries out orders until the sidecar is to end.
     pub(super) async fn run(mut self) {
         while !self.stop.is_cancelled() {
-            let mut duty = {
-                let mut orders = self.coordinator.orders();
-                let order = orders.borrow_and_update().clone();
-                Duty { order, orders, stop: self.stop.clone() }
-            };
+            let mut duty = self.duty();
             if let Err(error) = self.carry_out(&mut duty).await {
                 tracing::error!(%error, order = ?duty.order, "the order cannot be carried out");
                 let mut facts = self.board.facts();
@@ -99,6 +105,13 @@ impl Member {
                 }
             }
         }
+    }
+
+    /// The order that stands now, as a duty.
+    pub(super) fn duty(&self) -> Duty {
+        let mut orders = self.coordinator.orders();
+        let order = orders.borrow_and_update().clone();
+        Duty { order, orders, stop: self.stop.clone() }
     }
 
     async fn carry_out(&mut self, duty: &mut Duty) -> Result<(), SidecarError> {

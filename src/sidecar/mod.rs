@@ -66,7 +66,7 @@ pub async fn run(
         Arc::clone(&board),
         servers.clone(),
     ));
-    Member { config, anchors, board, coordinator, shipping, stop }.run().await;
+    Member { config, anchors, board, coordinator, shipping, released: 0, stop }.run().await;
     servers.cancel();
     while tasks.join_next().await.is_some() {}
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::{
     SidecarError,
@@ -79,7 +79,7 @@ pub(super) async fn run(
     let offer = member.shipping.offer(&shipping);
     let end = reign.watch(member, duty, &shipping, own_head, resumed).await?;
     tracing::info!(epoch, ?end, "the reign ends");
-    reign.end(member, duty, end, &shipping, &offer).await
+    reign.end(member, end, &shipping, &offer).await
 }
 
 /// Ends what may be left of a reign that this run of the sidecar did not begin: kudu-master is stopped, the log shipped, the
@@ -100,10 +100,12 @@ pub(super) async fn stand_down(
     };
     let folder = generation::log_folder(&member.config.wal_dir, &generation);
     let shipping = Shipping::begin(epoch, member.anchors.current().uuid, folder);
-    let offer = member.shipping.offer(&shipping);
-    part(member, &shipping, epoch, &identity, successor).await?;
+    shipping.stopped_serving();
+    let _offer = member.shipping.offer(&shipping);
+    if member.released != epoch {
+        part(member, duty, &shipping, epoch, &identity, successor).await?;
+    }
     duty.over().await;
-    drop(offer);
     Ok(())
 }
 
@@ -274,7 +276,6 @@ impl Reign {
     async fn end(
         self,
         member: &mut Member,
-        duty: &mut Duty,
         end: End,
         shipping: &Arc<Shipping>,
         _offer: &Offer,
@@ -294,14 +295,12 @@ impl Reign {
         member.stop_master().await?;
         let Self { tenancy, launcher, epoch, .. } = self;
         // The Lease is kept until the log is shipped; it was taken under the name of the launcher that ran.
-        part(member, shipping, epoch, &member.identity(&launcher), successor).await?;
+        let identity = member.identity(&launcher);
+        part(member, &mut member.duty(), shipping, epoch, &identity, successor).await?;
         drop(tenancy);
         match failed {
             Some(words) => Err(SidecarError::CrashLoop(words)),
-            None => {
-                duty.over().await;
-                Ok(())
-            }
+            None => Ok(()),
         }
     }
 }
@@ -316,7 +315,8 @@ fn has_opened(shipping: &Shipping, opened: Option<OpId>, own_head: Option<OpId>,
 
 /// Ships what is left of a log at rest, then gives the Lease back with its last op.
 async fn part(
-    member: &Member,
+    member: &mut Member,
+    duty: &mut Duty,
     shipping: &Shipping,
     epoch: i64,
     identity: &str,
@@ -327,16 +327,22 @@ async fn part(
     let final_head = blocking(move || super::log::summarize(&folder)).await?.last;
     member.board.facts().head = final_head;
     let patience = if successor.is_some() { SUCCESSOR_PATIENCE } else { PARTING_PATIENCE };
-    let shipped = timeout(patience, async {
+    let shipped = async {
         while !has_everything(member, final_head, successor.as_deref()) {
             sleep(Duration::from_millis(5)).await;
         }
-    })
-    .await;
-    if shipped.is_err() {
+        true
+    };
+    let shipped = tokio::select! {
+        shipped = shipped => shipped,
+        () = duty.order_changed() => false,
+        () = sleep(patience) => false,
+    };
+    if !shipped {
         tracing::warn!(epoch, ?final_head, ?successor, "the reign ends before its standbys have the whole log");
     }
     release(member, epoch, identity, final_head).await;
+    member.released = epoch;
     Ok(())
 }
 

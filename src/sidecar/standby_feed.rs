@@ -137,6 +137,10 @@ impl Feed {
                 "this member serves epoch {} and the standby has obeyed epoch {epoch}: this one is deposed",
                 shipping.epoch()
             )),
+            // Nobody can take a base from it yet, nor is anything known to be in its log.
+            Some(shipping) if register.history.is_none() && shipping.heads().borrow().opened.is_none() => {
+                Some("the active is starting; it can be followed in a moment".to_owned())
+            }
             Some(_) => None,
         }
     }
