@@ -59,6 +59,9 @@ pub struct Args {
 
     /// Address under which clients and tablet servers reach the pair: the same for all its members. Default: what
     /// kudu-master finds out itself.
+    ///
+    /// kudu-master resolves a name when it starts, fails when it cannot, and tells clients the address that it found. So
+    /// give an address that does not change, such as a Service's cluster IP: then no promotion depends on DNS.
     #[arg(long, value_name = "HOST:PORT")]
     advertise: Option<String>,
 
