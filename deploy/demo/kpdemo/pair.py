@@ -77,8 +77,9 @@ class Pair:
 
     def describe_lag(self) -> str:
         """How far each standby is behind."""
-        return ", ".join(
-            f"{name} {member['role']} {member['state']} head {member.get('head', '?')} lag {member.get('lagOps', '?')}"
+        return "; ".join(
+            f"{name} {member['state']} at {member.get('head', '?')}"
+            + (f", {member['lagOps']} ops behind" if "lagOps" in member else "")
             for name, member in sorted(self.members().items())
         )
 
