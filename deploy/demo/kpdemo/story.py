@@ -116,8 +116,9 @@ class Story:
         """What a user does about connections that hang: new processes."""
         say("the client and the tablet servers are started again, as their users would do")
         self.cluster.kubectl("rollout", "restart", "statefulset/demo-tserver")
-        self.client.restart()
         self.cluster.kubectl("rollout", "status", "statefulset/demo-tserver", "--timeout=180s", timeout_s=190)
+        # Only now: a client that is told of a tablet server's old address waits a minute for it.
+        self.client.restart()
         self.client.wait_quiet(now_ms())
 
     def come_back(self) -> None:
