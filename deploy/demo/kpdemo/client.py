@@ -33,6 +33,10 @@ class Client:
         self.cluster.kubectl("exec", POD, "-c", "kudu-client", "--", "sh", "-c", "kill -TERM 1", check=False)
         self.cluster.kubectl("wait", "--for=condition=Ready", f"pod/{POD}", "--timeout=120s", timeout_s=130)
 
+    def stop(self) -> None:
+        """Ends the pod, and the history with it."""
+        self.cluster.kubectl("delete", "pod", POD, "--timeout=60s", timeout_s=70)
+
     def call(self, command: str, *arguments: str, check: bool = True) -> str:
         """One command of the client in a process of its own."""
         return self.cluster.kubectl(
