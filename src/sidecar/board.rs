@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use super::config::SidecarConfig;
+use super::{SidecarError, config::SidecarConfig};
 use crate::{
     api::{MemberState, Role},
     failover::member::{GapReport, MemberReport, StandbyReport},
@@ -77,6 +77,12 @@ impl Board {
             tracing::info!(?role, ?state, epoch = facts.epoch, "state");
         }
         (facts.role, facts.state, facts.message) = (role, state, None);
+    }
+
+    /// Says why the member cannot go on.
+    pub(super) fn fail(&self, error: &SidecarError) {
+        let mut facts = self.facts();
+        (facts.state, facts.message) = (MemberState::Failed, Some(error.to_string()));
     }
 
     /// The report as it is now.

@@ -11,9 +11,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "deploy/demo"))
 
 from kpdemo.client import Client  # noqa: E402
-from kpdemo.cluster import LocalCluster  # noqa: E402
+from kpdemo.cluster import LocalCluster, now_ms  # noqa: E402
 from kpdemo.pair import Pair  # noqa: E402
-from kpdemo.shell import run  # noqa: E402
+from kpdemo.shell import Failure, wait_for  # noqa: E402
 from kpdemo.story import Story  # noqa: E402
 
 
@@ -55,8 +55,6 @@ def reigns(member: str) -> list[dict[str, Any]]:
 
 def refused(manifest: str) -> str:
     """What the API server says to a manifest that it does not take; fails when it does."""
-    from kpdemo.shell import Failure
-
     try:
         cluster().kubectl("apply", "--dry-run=server", "-f", "-", stdin=manifest)
     except Failure as failure:
@@ -64,4 +62,4 @@ def refused(manifest: str) -> str:
     raise AssertionError(f"was taken:\n{manifest}")
 
 
-__all__ = ["client", "cluster", "in_member", "pair", "refused", "reigns", "run", "story"]
+__all__ = ["client", "cluster", "in_member", "now_ms", "pair", "refused", "reigns", "story", "wait_for"]

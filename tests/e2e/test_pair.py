@@ -7,10 +7,8 @@ import statistics
 import time
 import unittest
 
-from kpdemo.cluster import now_ms
-from kpdemo.shell import wait_for
-
 import support
+from support import now_ms, wait_for
 
 SWITCHES = 10
 

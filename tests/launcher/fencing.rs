@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use kudu_pair::clock::boot_ns;
 use kudu_pair::launcher::{
-    clock::boot_ns,
     protocol::{MasterState, Request, StopReason},
     reigns::ReignEvent,
 };

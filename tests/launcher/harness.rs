@@ -10,9 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use kudu_pair::clock::boot_ns;
 use kudu_pair::launcher::{
     client::{LauncherClient, LauncherError},
-    clock::boot_ns,
     protocol::{LauncherStatus, MasterState, Request},
     reigns::{self, Reign},
 };
