@@ -116,7 +116,7 @@ impl Member {
         let order = duty.order.clone();
         tracing::info!(?order, "order");
         let known = self.anchors.current().epoch;
-        if order != Order::Wait && order.epoch() < known {
+        if self.coordinator.is_stale(&order, known) {
             let order_epoch = order.epoch();
             self.board.enter(Role::Unknown, MemberState::Waiting);
             self.board.facts().message = Some(format!(

@@ -57,6 +57,11 @@ fn fetched_dist() -> PathBuf {
     PathBuf::from(text(&output.stdout).trim())
 }
 
+/// The folder of Kudu's programs.
+pub(crate) fn dist() -> &'static Path {
+    &DIST
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -97,15 +97,12 @@ pub struct ManualCoordinator {
     orders: watch::Sender<Order>,
 }
 
-/// Name that an active goes by at its standbys, which only know its address.
-const MASTER: &str = "master";
-
 impl ManualCoordinator {
     /// The coordinator of a member that has just been started.
     pub fn new(config: &ManualConfig) -> Self {
-        let order = match config.role {
-            ManualRole::Active => Order::Wait,
-            ManualRole::Standby => follow(0),
+        let order = match (config.role, &config.master) {
+            (ManualRole::Standby, Some(master)) => follow(0, master),
+            (ManualRole::Standby, None) | (ManualRole::Active, _) => Order::Wait,
         };
         Self {
             slaves: config.slaves.clone(),
@@ -141,13 +138,43 @@ impl ManualCoordinator {
 
     /// Makes this member a standby.
     pub fn follow(&self, epoch: i64, upstream: Upstream) {
+        let order = follow(epoch, &upstream);
         self.upstream.send_replace(Some(upstream));
-        // The same order again would change nothing, though the address may be new.
-        self.orders.send_replace(Order::Wait);
-        self.orders.send_replace(follow(epoch));
+        self.orders.send_replace(order);
     }
 }
 
-fn follow(epoch: i64) -> Order {
-    Order::Follow { epoch, active: MASTER.to_owned(), uuid: String::new() }
+/// An active goes by its address, which is all that its standbys know of it: so the order to follow another one is another order.
+fn follow(epoch: i64, master: &Upstream) -> Order {
+    Order::Follow { epoch, active: master.link.to_string(), uuid: String::new() }
+}
+
+/// Whether a newer reign than the order's was obeyed. Whoever says whom to follow does not say in which reign, and the
+/// order stands for all that come: a deposed active is told by its frames.
+pub(super) fn is_stale(order: &Order, obeyed: i64) -> bool {
+    match order {
+        Order::Serve { epoch, .. } | Order::StandDown { epoch, .. } => *epoch < obeyed,
+        Order::Wait | Order::Follow { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upstream(host: u8) -> Upstream {
+        let address = |port| SocketAddr::from(([127, 0, 0, host], port));
+        Upstream { link: address(7061), rpc: address(7051) }
+    }
+
+    #[test]
+    fn an_order_to_follow_outlives_reigns() {
+        assert!(!is_stale(&follow(0, &upstream(1)), 3));
+        assert!(is_stale(&Order::Serve { epoch: 2, gate: None, format: None }, 3));
+    }
+
+    #[test]
+    fn to_follow_another_is_another_order() {
+        assert!(!follow(1, &upstream(2)).continues(&follow(1, &upstream(1))));
+    }
 }

@@ -60,6 +60,14 @@ impl Coordinator {
         }
     }
 
+    /// Whether `order` belongs to an older reign than one that was obeyed, so that it may not be carried out any more.
+    pub(super) fn is_stale(&self, order: &Order, obeyed: i64) -> bool {
+        match self {
+            Self::Kubernetes(_) => *order != Order::Wait && order.epoch() < obeyed,
+            Self::Manual(_) => manual::is_stale(order, obeyed),
+        }
+    }
+
     pub(super) fn addresses(&self, member: &str) -> Addresses {
         match self {
             Self::Kubernetes(kubernetes) => kubernetes.addresses(member),

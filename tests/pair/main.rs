@@ -1,0 +1,17 @@
+//! Whole pairs: launchers and sidecars of the real program over a real, unmodified Kudu, switched with `kudu-pair ctl`.
+//!
+//! They need what the tests in `tests/kudu` need; those of a full disk also need root, to mount a small volume. Times are
+//! printed, not asserted: machines differ. What the processes logged is printed when a test fails.
+
+mod disk;
+mod disk_full;
+mod failover;
+mod gap;
+#[path = "../kudu/harness.rs"]
+mod kudu;
+mod member;
+mod pair;
+mod refusals;
+mod reigns;
+mod restarts;
+mod switchover;

@@ -1,0 +1,152 @@
+//! A pair with a tablet server and a client.
+
+use std::time::{Duration, Instant};
+
+use kudu_pair::{
+    api::{MemberState, Role},
+    failover::member::MemberReport,
+    wal::OpId,
+};
+
+use crate::{
+    kudu::{self, Home, TabletServer},
+    member::{Member, PAIR, PATIENCE},
+    reigns,
+};
+
+/// How long one test may take in all.
+const TEST_LIMIT: Duration = Duration::from_secs(180);
+
+/// Two members that serve at one address, as they do behind a Service.
+pub(crate) struct Pair {
+    pub(crate) a: Member,
+    pub(crate) b: Member,
+    /// The client's view: only its address is used.
+    pub(crate) client: Home,
+    tablets: Option<TabletServer>,
+    begun: Instant,
+}
+
+impl Pair {
+    /// Two members that know each other; nothing runs yet.
+    pub(crate) fn new() -> Self {
+        let client = Home::new(kudu::loopback());
+        let rpc = client.address.to_string();
+        let (a, b) = (Member::new("a", &rpc), Member::new("b", &rpc));
+        a.configure(PAIR, &[&b], None);
+        b.configure(PAIR, &[&a], Some(&a));
+        Self { a, b, client, tablets: None, begun: Instant::now() }
+    }
+
+    /// A pair whose a serves a new catalog and whose b streams it, with a tablet server.
+    pub(crate) fn running() -> Self {
+        let mut pair = Self::new();
+        pair.a.start();
+        pair.b.start();
+        pair.a.order(&["init"]);
+        pair.a.wait_until("a serves", is_serving);
+        pair.b.wait_until("b streams", is_streaming);
+        pair.add_tablet_server();
+        pair
+    }
+
+    /// Starts a tablet server that reports to the pair.
+    pub(crate) fn add_tablet_server(&mut self) {
+        self.tablets = Some(TabletServer::start(&self.client));
+    }
+
+    /// Creates, alters, renames and drops tables whose names begin with `prefix`, over at least two flushes.
+    pub(crate) fn change_catalog(&self, prefix: &str) {
+        let name = |what: &str| format!("{prefix}_{what}");
+        for what in ["kept", "renamed_from", "dropped", "altered"] {
+            self.client.create_table(&name(what), 4);
+        }
+        std::thread::sleep(Duration::from_millis(1500));
+        self.client.table("rename_table", &[&name("renamed_from"), &name("renamed_to")]);
+        self.client.table("delete", &[&name("dropped"), "--reserve_seconds=0"]);
+        self.client.table("rename_column", &[&name("altered"), "name", "title"]);
+        self.client.table("add_column", &[&name("altered"), "added", "INT32"]);
+        self.client.table("set_comment", &[&name("kept"), "what the standby must not lose"]);
+        std::thread::sleep(Duration::from_millis(1500));
+        self.client.create_table(&name("late"), 2);
+        self.check_time();
+    }
+
+    /// The catalog as clients see it, once nothing changes in it any more.
+    pub(crate) fn catalog(&self) -> Vec<String> {
+        let begin = Instant::now();
+        let mut before = self.client.catalog();
+        loop {
+            let now = self.client.catalog();
+            if now == before {
+                return now;
+            }
+            assert!(begin.elapsed() < PATIENCE, "the catalog does not come to rest");
+            before = now;
+        }
+    }
+
+    /// The names of all tables.
+    pub(crate) fn tables(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.client.table("list", &[]).lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
+    /// Waits until a client is answered. Returns how long that took.
+    pub(crate) fn wait_until_served(&self) -> Duration {
+        let begin = Instant::now();
+        let address = self.client.address.to_string();
+        kudu::wait_for("an answer to a client", || {
+            // A closed port is seen sooner than by the tool.
+            std::net::TcpStream::connect(self.client.address).is_ok()
+                && kudu::try_kudu(["table", "list", &address, "--timeout_ms=3000"]).status.success()
+        });
+        begin.elapsed()
+    }
+
+    /// Asserts that nothing went wrong in the pair's life that its records show, and that the test was in time.
+    #[track_caller]
+    pub(crate) fn check(&self) {
+        self.check_time();
+        let lives = reigns::assert_one_master_at_a_time(&[&self.a, &self.b]);
+        println!("{lives} lives of a kudu-master, one at a time; the test took {:.1} s", self.begun.elapsed().as_secs_f64());
+    }
+
+    #[track_caller]
+    fn check_time(&self) {
+        assert!(self.begun.elapsed() < TEST_LIMIT, "the test takes longer than {TEST_LIMIT:?}");
+    }
+}
+
+/// Waits until the standby has all that the active has, and the active writes nothing more. Returns the head.
+#[track_caller]
+pub(crate) fn wait_until_equal(active: &Member, standby: &Member) -> OpId {
+    let begin = Instant::now();
+    loop {
+        let head = active.status().head;
+        let there = standby.status();
+        if let Some(head) = head
+            && there.state == MemberState::Streaming
+            && there.head == Some(head)
+            && active.status().head == Some(head)
+        {
+            return head;
+        }
+        assert!(begin.elapsed() < PATIENCE, "{} stays behind {head:?}: {there:#?}", standby.name);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+pub(crate) fn is_serving(report: &MemberReport) -> bool {
+    (report.role, report.state) == (Role::Active, MemberState::Serving)
+}
+
+pub(crate) fn is_streaming(report: &MemberReport) -> bool {
+    (report.role, report.state) == (Role::Standby, MemberState::Streaming)
+}
+
+/// Whether the member has ended its reign and its log will not change.
+pub(crate) fn stands_down(report: &MemberReport) -> bool {
+    report.state == MemberState::StandingDown && report.master_stopped
+}

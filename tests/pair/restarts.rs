@@ -1,0 +1,54 @@
+//! Crashes of single processes: no one but the process itself is interrupted.
+
+use std::time::Instant;
+
+use crate::{
+    member::lives,
+    pair::{Pair, is_serving, is_streaming, wait_until_equal},
+};
+
+#[test]
+fn a_crash_of_the_actives_sidecar_does_not_interrupt_kudu_master() {
+    let mut pair = Pair::running();
+    let (master, starts) = (pair.a.running_master().expect("a master"), pair.a.reigns().len());
+    pair.a.crash_sidecar();
+    pair.client.create_table("meanwhile", 2);
+    pair.b.wait_until("the active is missed", |report| !is_streaming(report));
+    pair.a.start_sidecar();
+    pair.a.wait_until("a serves", is_serving);
+    pair.b.wait_until("b streams", is_streaming);
+    wait_until_equal(&pair.a, &pair.b);
+    assert!(lives(master), "kudu-master was killed");
+    assert_eq!(pair.a.reigns().len(), starts, "kudu-master was started again");
+    assert_eq!(pair.b.generations(), ["gen-1"], "b took another base");
+    pair.check();
+}
+
+#[test]
+fn a_crash_of_the_standbys_sidecar_is_made_up_for() {
+    let mut pair = Pair::running();
+    pair.b.crash_sidecar();
+    pair.client.create_table("meanwhile", 2);
+    pair.b.start_sidecar();
+    pair.b.wait_until("b streams", is_streaming);
+    wait_until_equal(&pair.a, &pair.b);
+    assert_eq!(pair.b.generations(), ["gen-1"], "b took another base");
+    pair.check();
+}
+
+#[test]
+fn kudu_master_comes_back_by_itself() {
+    let pair = Pair::running();
+    pair.client.create_table("before", 2);
+    let before = pair.catalog();
+    for round in 1..=3 {
+        let begin = Instant::now();
+        let old = pair.a.crash_master();
+        pair.wait_until_served();
+        println!("kill -9 of kudu-master, round {round}: a client is answered after {:?}", begin.elapsed());
+        assert_ne!(pair.a.running_master(), Some(old));
+    }
+    assert_eq!(pair.catalog(), before);
+    wait_until_equal(&pair.a, &pair.b);
+    pair.check();
+}
