@@ -110,7 +110,10 @@ impl Pair {
     pub(crate) fn check(&self) {
         self.check_time();
         let lives = reigns::assert_one_master_at_a_time(&[&self.a, &self.b]);
-        println!("{lives} lives of a kudu-master, one at a time; the test took {:.1} s", self.begun.elapsed().as_secs_f64());
+        println!(
+            "{lives} lives of a kudu-master, one at a time; the test took {:.1} s",
+            self.begun.elapsed().as_secs_f64()
+        );
     }
 
     #[track_caller]
