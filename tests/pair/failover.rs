@@ -14,7 +14,7 @@ fn lose_a_and_promote_b(pair: &mut Pair) {
     pair.wait_until_served();
     println!("order to promote until a client is answered: {:?}", begin.elapsed());
     pair.b.wait_until("b serves", is_serving);
-    assert_eq!(pair.catalog(), before);
+    pair.assert_catalog(&before);
     // The tablet server follows, and the catalog can be changed.
     pair.add_tablet_server();
     pair.client.create_table("after_the_switch", 2);
