@@ -101,7 +101,8 @@ impl SidecarArgs {
         let member = self.member.context("--member: needed with --coordinator kubernetes")?;
         let pod_uid = self.pod_uid.context("--pod-uid: needed with --coordinator kubernetes")?;
         let client = kube::Client::try_default().await.context("no access to the Kubernetes API")?;
-        let coordinator = Coordinator::Kubernetes(KubernetesCoordinator::begin(client, &namespace, &pair, &member));
+        let coordinator =
+            Coordinator::Kubernetes(Box::new(KubernetesCoordinator::begin(client, &namespace, &pair, &member)));
         let config = SidecarConfig {
             identity_prefix: format!("{member}/{pod_uid}"),
             data_dir: self.data_dir.unwrap_or_else(|| self.wal_dir.clone()),

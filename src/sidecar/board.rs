@@ -79,6 +79,12 @@ impl Board {
         (facts.role, facts.state, facts.message) = (role, state, None);
     }
 
+    /// Says that the member cannot go on, and why.
+    pub(super) fn fail(&self, message: String) {
+        let mut facts = self.facts();
+        (facts.state, facts.message) = (MemberState::Failed, Some(message));
+    }
+
     /// The report as it is now.
     pub fn report(&self) -> MemberReport {
         let facts = self.facts().clone();

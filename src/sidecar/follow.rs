@@ -76,7 +76,7 @@ struct Follower<'a> {
 
 /// What became of a registration.
 enum Registered {
-    Stream(LogAppender),
+    Stream(Box<LogAppender>),
     Base { uuid: String },
 }
 
@@ -90,7 +90,7 @@ impl Follower<'_> {
         };
         match self.register(&mut link).await? {
             Registered::Base { uuid } => self.take_base(uuid, &addresses.rpc).await,
-            Registered::Stream(appender) => self.stream(duty, link, appender).await,
+            Registered::Stream(appender) => self.stream(duty, link, *appender).await,
         }
     }
 
@@ -132,7 +132,7 @@ impl Follower<'_> {
         match (verdict, appender) {
             (Verdict::Stream { after }, Some(appender)) => {
                 link.send(epoch, Message::Begin { after }).await?;
-                Ok(Registered::Stream(appender))
+                Ok(Registered::Stream(Box::new(appender)))
             }
             _ => Ok(Registered::Base { uuid: answer.uuid().to_owned() }),
         }

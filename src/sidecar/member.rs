@@ -96,9 +96,7 @@ impl Member {
             let mut duty = self.duty();
             if let Err(error) = self.carry_out(&mut duty).await {
                 tracing::error!(%error, order = ?duty.order, "the order cannot be carried out");
-                let mut facts = self.board.facts();
-                (facts.state, facts.message) = (MemberState::Failed, Some(error.to_string()));
-                drop(facts);
+                self.board.fail(error.to_string());
                 tokio::select! {
                     () = duty.over() => {}
                     () = sleep(RETRY_PAUSE) => {}

@@ -47,7 +47,7 @@ pub(super) enum Renewal {
 #[derive(Debug)]
 pub enum Coordinator {
     /// The pair's status and Lease in an API server.
-    Kubernetes(KubernetesCoordinator),
+    Kubernetes(Box<KubernetesCoordinator>),
     /// A person or a program, through `kudu-pair ctl`. It has to make sure that there is one active.
     Manual(ManualCoordinator),
 }
