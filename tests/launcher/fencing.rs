@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use kudu_pair::launcher::{
+use kudu_pair::{
     clock::boot_ns,
-    protocol::{MasterState, Request, StopReason},
-    reigns::ReignEvent,
+    launcher::{
+        protocol::{MasterState, Request, StopReason},
+        reigns::ReignEvent,
+    },
 };
 use rustix::process::Signal;
 

@@ -10,11 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kudu_pair::launcher::{
-    client::{LauncherClient, LauncherError},
+use kudu_pair::{
     clock::boot_ns,
-    protocol::{LauncherStatus, MasterState, Request},
-    reigns::{self, Reign},
+    launcher::{
+        client::{LauncherClient, LauncherError},
+        protocol::{LauncherStatus, MasterState, Request},
+        reigns::{self, Reign},
+    },
 };
 use rustix::process::{Pid, Signal, kill_process};
 
