@@ -46,6 +46,8 @@ pub(super) async fn run(member: &mut Member, duty: &mut Duty, epoch: i64, active
         (facts.active_head, facts.active_heard, facts.applied_head) = (None, None, None);
         facts.standbys.clear();
     }
+    // Whoever chooses the next active has to know it also when the old one is not there to register with.
+    member.look_at_log().await?;
     loop {
         member.board.enter(Role::Standby, MemberState::Connecting);
         let ended = Follower { member, active }.follow(duty).await;

@@ -40,6 +40,6 @@ fn a_full_standby_says_so_and_recovers_by_itself() {
     pair.a.crash();
     pair.b.order(&["promote", "--at-least", &head.to_string()]);
     pair.wait_until_served();
-    assert_eq!(pair.catalog(), before);
+    pair.assert_catalog(&before);
     pair.check();
 }

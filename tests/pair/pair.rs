@@ -17,6 +17,9 @@ use crate::{
 /// How long one test may take in all.
 const TEST_LIMIT: Duration = Duration::from_secs(180);
 
+/// How long a tablet server may take to tell a new master of its tablets.
+const SETTLING: Duration = Duration::from_secs(10);
+
 /// Two members that serve at one address, as they do behind a Service.
 pub(crate) struct Pair {
     pub(crate) a: Member,
@@ -72,18 +75,26 @@ impl Pair {
         self.check_time();
     }
 
-    /// The catalog as clients see it, once nothing changes in it any more.
+    /// The catalog as clients see it, once all its tablets are placed.
     pub(crate) fn catalog(&self) -> Vec<String> {
+        let tablets = || self.client.table("list", &["--list_tablets"]);
+        let mut before = tablets();
+        kudu::wait_for("the catalog to come to rest", || {
+            let old = std::mem::replace(&mut before, tablets());
+            old == before
+        });
+        self.client.catalog()
+    }
+
+    /// Asserts that the catalog is as before, once the tablet server has reported its tablets.
+    #[track_caller]
+    pub(crate) fn assert_catalog(&self, before: &[String]) {
         let begin = Instant::now();
-        let mut before = self.client.catalog();
-        loop {
-            let now = self.client.catalog();
-            if now == before {
-                return now;
-            }
-            assert!(begin.elapsed() < PATIENCE, "the catalog does not come to rest");
-            before = now;
+        let mut now = self.catalog();
+        while now != before && begin.elapsed() < SETTLING {
+            now = self.catalog();
         }
+        assert_eq!(now, before);
     }
 
     /// The names of all tables.

@@ -34,7 +34,7 @@ fn orders_that_would_lose_something_are_refused() {
     assert_says(&pair.b.refused(&["demote"]), &["serves nothing"]);
 
     // Nothing happened.
-    assert_eq!(pair.catalog(), before);
+    pair.assert_catalog(&before);
     assert_eq!(wait_until_equal(&pair.a, &pair.b), head);
     pair.check();
 }

@@ -48,7 +48,43 @@ fn kudu_master_comes_back_by_itself() {
         println!("kill -9 of kudu-master, round {round}: a client is answered after {:?}", begin.elapsed());
         assert_ne!(pair.a.running_master(), Some(old));
     }
-    assert_eq!(pair.catalog(), before);
+    pair.assert_catalog(&before);
     wait_until_equal(&pair.a, &pair.b);
+    pair.check();
+}
+
+#[test]
+fn a_promoted_standby_goes_on_after_a_crash_of_its_sidecar() {
+    let mut pair = Pair::running();
+    pair.client.create_table("kept", 2);
+    let head = wait_until_equal(&pair.a, &pair.b);
+    pair.a.crash();
+    pair.b.order(&["promote", "--at-least", &head.to_string()]);
+    pair.b.wait_until("b serves", is_serving);
+    let (master, starts) = (pair.b.running_master().expect("a master"), pair.b.reigns().len());
+    // Its configuration still calls it a standby of a.
+    pair.b.crash_sidecar();
+    pair.b.start_sidecar();
+    pair.b.wait_until("b serves", is_serving);
+    assert!(lives(master), "kudu-master was killed");
+    assert_eq!(pair.b.reigns().len(), starts, "kudu-master was started again");
+    assert_eq!(pair.tables(), ["kept"]);
+    pair.check();
+}
+
+#[test]
+fn the_sidecar_starts_kudu_master_again_after_a_crash_of_the_launcher() {
+    let mut pair = Pair::running();
+    pair.client.create_table("kept", 2);
+    wait_until_equal(&pair.a, &pair.b);
+    pair.a.crash_launcher();
+    let begin = Instant::now();
+    pair.a.start_launcher();
+    pair.wait_until_served();
+    println!("start of the launcher until a client is answered: {:?}", begin.elapsed());
+    pair.a.wait_until("a serves", is_serving);
+    pair.client.create_table("afterwards", 2);
+    wait_until_equal(&pair.a, &pair.b);
+    assert_eq!(pair.b.generations(), ["gen-1"], "b took another base");
     pair.check();
 }

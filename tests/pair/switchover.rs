@@ -27,13 +27,13 @@ fn a_switch_there_and_back_loses_nothing_and_copies_nothing() {
     pair.change_catalog("by_a");
     let by_a = pair.catalog();
     switch(&pair, &pair.a, &pair.b);
-    assert_eq!(pair.catalog(), by_a);
+    pair.assert_catalog(&by_a);
 
     pair.change_catalog("by_b");
     wait_until_equal(&pair.b, &pair.a);
     let by_both = pair.catalog();
     switch(&pair, &pair.b, &pair.a);
-    assert_eq!(pair.catalog(), by_both);
+    pair.assert_catalog(&by_both);
 
     pair.change_catalog("by_a_again");
     wait_until_equal(&pair.a, &pair.b);
