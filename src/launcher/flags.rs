@@ -15,6 +15,11 @@ pub const CATCHUP_TIMEOUT_MS: u32 = 600_000;
 /// metadata service is on the same machine and answers in a few milliseconds. A user's own value wins.
 const CLOUD_METADATA_TIMEOUT_MS: u32 = 100;
 
+/// After so long a new master makes the tablets anew of a table that was being created when the old one ended and whose tablet
+/// servers had not been told yet. Kudu's default of 30 s is all the time that a client gives to a creation, which then
+/// failed in one of seven switches that were watched. A user's own value wins.
+const TABLET_CREATION_TIMEOUT_MS: u32 = 10_000;
+
 /// Where a master listens, and under which names it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addresses {
@@ -99,7 +104,7 @@ fn why_reserved(name: &str) -> &'static str {
 ///
 /// The user's flags come first and the operator's last: for a flag given twice Kudu takes the last.
 pub fn master_args(user: &[String], wal: &Path, data: &Path, www: Option<&Path>, at: &Addresses) -> Vec<String> {
-    let mut args = vec![format!("--cloud_metadata_server_request_timeout_ms={CLOUD_METADATA_TIMEOUT_MS}")];
+    let mut args = defaults();
     args.extend_from_slice(user);
     args.extend(operators_args(wal, data));
     args.push(format!("--rpc_bind_addresses={}", at.rpc_bind));
@@ -118,7 +123,7 @@ pub fn master_args(user: &[String], wal: &Path, data: &Path, www: Option<&Path>,
 
 /// The arguments of the master that makes a new catalog: nobody can know its port.
 pub fn formatting_args(user: &[String], wal: &Path, data: &Path) -> Vec<String> {
-    let mut args = vec![format!("--cloud_metadata_server_request_timeout_ms={CLOUD_METADATA_TIMEOUT_MS}")];
+    let mut args = defaults();
     args.extend_from_slice(user);
     args.extend(operators_args(wal, data));
     args.extend(
@@ -132,6 +137,14 @@ pub fn formatting_args(user: &[String], wal: &Path, data: &Path) -> Vec<String> 
         .map(str::to_owned),
     );
     args
+}
+
+/// Flags for which the operator has a better default than Kudu, and the user the last word.
+fn defaults() -> Vec<String> {
+    vec![
+        format!("--cloud_metadata_server_request_timeout_ms={CLOUD_METADATA_TIMEOUT_MS}"),
+        format!("--tablet_creation_timeout_ms={TABLET_CREATION_TIMEOUT_MS}"),
+    ]
 }
 
 fn operators_args(wal: &Path, data: &Path) -> Vec<String> {
