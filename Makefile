@@ -3,40 +3,68 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-KUDU_VERSION ?= 1.18.1
 # `local` brings up a cluster of its own; `existing` uses the one that KUBECONFIG names.
 CLUSTER ?= local
 CACHE := $(or $(KUDU_PAIR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kudu-pair)
+# Tools and compiled crates live outside the tree: `make clean` keeps them, and they are only an optimisation.
 TOOLS := $(CACHE)/tools
-BINARY := $(or $(CARGO_TARGET_DIR),target)/x86_64-unknown-linux-gnu/debug/kudu-pair
-export PATH := $(TOOLS)/bin:$(PATH)
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+PROGRAM := $(CARGO_TARGET_DIR)/x86_64-unknown-linux-gnu/debug/kudu-pair
+CARGO_DENY := $(TOOLS)/bin/cargo-deny
 
 .PHONY: help
 help: ## Show this help
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Show a pair failing over on a real cluster (CLUSTER=existing: on yours)
 	deploy/demo/run --cluster $(CLUSTER)
 
 .PHONY: demo-down
-demo-down: ## Remove the demo and its cluster
+demo-down: ## Remove the demo, and its cluster unless that is yours
 	deploy/demo/run --cluster $(CLUSTER) --down
 
 .PHONY: test
-test: lint test-rust test-client test-chart test-e2e ## Everything: lints, pure, real Kudu, API server, chart, end to end
+test: prepare lint test-rust test-client test-e2e ## Everything: lints, pure tests, real Kudu, API server, client, real cluster
+
+.PHONY: prepare
+prepare: ## Install and build what the tests run: Kubernetes, Kudu
+	deploy/local/cluster build
+	deploy/local/kudu-dist 1.18.1
 
 .PHONY: build
 build: ## Build the program
 	cargo build --locked
 
+# With -D warnings only here: a warning must not keep anyone from trying something.
 .PHONY: lint
-lint: $(TOOLS)/bin/cargo-deny ## Formats, lints, dependencies
+lint: $(CARGO_DENY) ## Formats, lints, dependencies
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo deny --locked check
-	deploy/local/lint
+	$(CARGO_DENY) --locked check
+
+.PHONY: test-rust
+test-rust: ## Pure tests, and those on real Kudu and a real API server
+	PATH="$(CACHE)/bin:$$PATH" cargo test --locked --no-fail-fast
+
+.PHONY: test-client
+test-client: ## The Java client's own tests, and its jar
+	mvn -q -B -f tests/client/pom.xml verify
+
+.PHONY: test-e2e
+test-e2e: ## End to end on a cluster of its own
+	tests/e2e/run
 
 .PHONY: crds
-crds: build ## Write crds/ from src/api
-	$(BINARY) crd --out crds
+crds: build ## Write the CRD from src/api, for kubectl and for the chart
+	$(PROGRAM) crd --out crds
+	$(PROGRAM) crd --out charts/kudu-pair/files/crds
+
+.PHONY: clean
+clean: ## Remove what was built from the tree; tools and caches stay
+	cargo clean
+	rm -rf tests/client/target
+
+$(CARGO_DENY):
+	cargo install --locked --root $(TOOLS) --target-dir $(CACHE)/target-tools cargo-deny --version 0.20.2 \
+		--config 'profile.release.opt-level=0' --config 'profile.release.lto=false' --config 'profile.release.codegen-units=16'

@@ -99,7 +99,9 @@ impl Candidate {
             let first = self.taken(Lease { metadata, spec: None });
             return within(DEADLINE, "create the lead", self.api.create(&params(), &first)).await.map(Some);
         };
-        let free = holder(&lease).is_none() || self.is_over(&lease);
+        // Held by this very replica, from an earlier run of its pod or before it lost contact: nobody else acts by that.
+        let own = holder(&lease) == Some(&self.identity);
+        let free = own || holder(&lease).is_none() || self.is_over(&lease);
         if !free {
             return Ok(None);
         }

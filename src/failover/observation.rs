@@ -140,7 +140,8 @@ impl Observation {
         self.wanted_members().filter(move |member| member.name != active)
     }
 
-    /// The highest head known for `active`: its own reports, what its standbys heard of it, what the status remembers.
+    /// The highest head known for `active`: its own reports, what its standbys heard of it, what the status remembers of it,
+    /// and what it had when it became active.
     pub fn known_head(&self, active: &str) -> Option<OpId> {
         let own = self.member(active).and_then(|member| member.heard.as_ref()).and_then(|heard| heard.report.head);
         let heard = self
@@ -149,7 +150,9 @@ impl Observation {
             .filter_map(|heard| heard.report.active_head);
         let remembered = self.pair.status.iter().flat_map(|status| &status.members);
         let remembered = remembered.filter(|member| member.name == active).filter_map(|member| member.head);
-        heard.chain(remembered).chain(own).chain(self.active_head).max()
+        let receipt = self.pair.status.as_ref().and_then(|status| status.last_switch.as_ref());
+        let inherited = receipt.filter(|receipt| receipt.to == active).and_then(|receipt| receipt.promoted_head);
+        heard.chain(remembered).chain(own).chain(self.active_head).chain(inherited).max()
     }
 
     /// How many operations `standby` is behind `active`; none when one of the two is not heard, so that a standby that

@@ -43,8 +43,7 @@ impl Request {
 
     /// The answer that nothing is done, and the event that tells it.
     pub(crate) fn refuse(&self, status: &PairStatus, why: &str) -> Step {
-        let message =
-            format!("{why}; then ask again with a new value, as in {}@2", self.member().unwrap_or(SWITCHOVER_ANY));
+        let message = format!("{why}; then ask again with a new value, which anything after @ makes, as in any@2");
         let event =
             PairEvent::warning("SwitchoverRefused", format!("{SWITCHOVER_ANNOTATION} {:?}: {message}", self.value));
         let switchover = Some(self.answer(Answer::Refused, message));

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use super::config::SidecarConfig;
+use super::{SidecarError, config::SidecarConfig};
 use crate::{
     api::{MemberState, Role},
     failover::member::{GapReport, MemberReport, StandbyReport},
@@ -79,10 +79,10 @@ impl Board {
         (facts.role, facts.state, facts.message) = (role, state, None);
     }
 
-    /// Says that the member cannot go on, and why.
-    pub(super) fn fail(&self, message: String) {
+    /// Says why the member cannot go on.
+    pub(super) fn fail(&self, error: &SidecarError) {
         let mut facts = self.facts();
-        (facts.state, facts.message) = (MemberState::Failed, Some(message));
+        (facts.state, facts.message) = (MemberState::Failed, Some(error.to_string()));
     }
 
     /// The report as it is now.

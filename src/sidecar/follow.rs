@@ -21,6 +21,7 @@ use crate::{
         Message,
         diff::{self, Verdict},
         message::{Answer, Heartbeat, Register},
+        terms,
     },
     wal::{OpId, Replicate},
     waldir::LogAppender,
@@ -131,11 +132,19 @@ impl Follower<'_> {
         self.note(epoch, &verdict, history.and_then(|history| history.last()))?;
         match (verdict, appender) {
             (Verdict::Stream { after }, Some(appender)) => {
+                self.raise_term_ahead(epoch).await?;
                 link.send(epoch, Message::Begin { after }).await?;
                 Ok(Registered::Stream(Box::new(appender)))
             }
             _ => Ok(Registered::Base { uuid: answer.uuid().to_owned() }),
         }
+    }
+
+    /// Raises the term for the next reign now, so that a promotion need not wait for Kudu's tool to do it.
+    async fn raise_term_ahead(&self, epoch: i64) -> Result<(), SidecarError> {
+        let Some(generation) = self.member.anchors.current().generation else { return Ok(()) };
+        let term = terms::floor(epoch.saturating_add(1));
+        self.member.call(Request::SetTerm { generation, term }).await.map(drop)
     }
 
     /// Remembers where the logs part, and how much the active lacks the first time that is seen in an epoch.

@@ -31,6 +31,10 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Pause before a launcher that is not there is looked for again; its container starts with this one.
 const LAUNCHER_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a member that ends waits for its successor to be chosen.
+const SUCCESSION_LIMIT: Duration = Duration::from_secs(10);
+/// After so long a chosen successor serves and the Service points at it, as a rule.
+const REPOINT_TIME: Duration = Duration::from_secs(3);
 /// After so long without an answer while the pod ends, the launcher is dead and the kernel has ended what it ran.
 const LAUNCHER_DEATH: Duration = Duration::from_millis(1000);
 
@@ -96,12 +100,25 @@ impl Member {
             let mut duty = self.duty();
             if let Err(error) = self.carry_out(&mut duty).await {
                 tracing::error!(%error, order = ?duty.order, "the order cannot be carried out");
-                self.board.fail(error.to_string());
+                self.board.fail(&error);
                 tokio::select! {
                     () = duty.over() => {}
                     () = sleep(RETRY_PAUSE) => {}
                 }
             }
+        }
+        self.linger().await;
+    }
+
+    /// Keeps the pod's network alive for a moment after the reign was given back.
+    ///
+    /// With the last container the pod's address goes. A client that knocks there before the Service points elsewhere
+    /// would hear nothing and wait for its connection to time out; while the pod is there it is refused at once and tries again.
+    async fn linger(&self) {
+        let mut orders = self.coordinator.orders();
+        let replaced = orders.wait_for(|order| matches!(order, Order::Follow { .. }));
+        if self.released > 0 && tokio::time::timeout(SUCCESSION_LIMIT, replaced).await.is_ok() {
+            sleep(REPOINT_TIME).await;
         }
     }
 

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use kudu_pair::{
-    clock::boot_ns,
-    launcher::{
-        protocol::{MasterState, Request, StopReason},
-        reigns::ReignEvent,
-    },
+use kudu_pair::clock::boot_ns;
+use kudu_pair::launcher::{
+    protocol::{MasterState, Request, StopReason},
+    reigns::ReignEvent,
 };
 use rustix::process::Signal;
 

@@ -10,13 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kudu_pair::{
-    clock::boot_ns,
-    launcher::{
-        client::{LauncherClient, LauncherError},
-        protocol::{LauncherStatus, MasterState, Request},
-        reigns::{self, Reign},
-    },
+use kudu_pair::clock::boot_ns;
+use kudu_pair::launcher::{
+    client::{LauncherClient, LauncherError},
+    protocol::{LauncherStatus, MasterState, Request},
+    reigns::{self, Reign},
 };
 use rustix::process::{Pid, Signal, kill_process};
 

@@ -12,6 +12,8 @@ from .shell import wait_for
 POD = "kudu-client"
 JAR = ("java", "-jar", "/opt/client/client.jar")
 HISTORY = "/history/history.jsonl"
+# Each kind of operation is made about once a second at least; one without a success for so long waits for something.
+STILL_WAITING_MS = 3000
 
 
 @dataclass
@@ -30,6 +32,10 @@ class Client:
         """Starts a new process, as a user would do with one that hangs; its history goes on."""
         self.cluster.kubectl("exec", POD, "-c", "kudu-client", "--", "sh", "-c", "kill -TERM 1", check=False)
         self.cluster.kubectl("wait", "--for=condition=Ready", f"pod/{POD}", "--timeout=120s", timeout_s=130)
+
+    def stop(self) -> None:
+        """Ends the pod, and the history with it."""
+        self.cluster.kubectl("delete", "pod", POD, "--timeout=60s", timeout_s=70)
 
     def call(self, command: str, *arguments: str, check: bool = True) -> str:
         """One command of the client in a process of its own."""
@@ -51,7 +57,8 @@ class Client:
 
     def history(self) -> list[dict[str, Any]]:
         """All that was written down so far."""
-        text = self.cluster.kubectl("exec", POD, "-c", "kudu-client", "--", "cat", HISTORY)
+        # Empty while the container is being started again.
+        text = self.cluster.kubectl("exec", POD, "-c", "kudu-client", "--", "cat", HISTORY, check=False)
         lines = text.splitlines()
         # The last line may be half written.
         return [json.loads(line) for line in lines if line.endswith("}")]
@@ -82,7 +89,10 @@ class Client:
 
 
 def outage(entries: list[dict[str, Any]], from_ms: int, to_ms: int) -> dict[str, Any]:
-    """Longest time between two successes of one kind that touches a span of time, and the errors in it."""
+    """Longest time between two successes of one kind that touches a span of time, and the errors in it.
+
+    No time when the last success is too long ago: the operation still waits.
+    """
     good = sorted(entry["end_ms"] for entry in entries if entry["outcome"] == "ok")
     errors = sorted(
         {entry.get("error", "?") for entry in entries if entry["outcome"] == "error" and from_ms <= entry["end_ms"] <= to_ms}
@@ -91,5 +101,5 @@ def outage(entries: list[dict[str, Any]], from_ms: int, to_ms: int) -> dict[str,
     for before, after in zip(good, good[1:]):
         if after >= from_ms and before <= to_ms:
             longest = max(longest, after - before)
-    recovered = any(end >= from_ms for end in good)
+    recovered = bool(good) and to_ms - good[-1] < STILL_WAITING_MS
     return {"seconds": longest / 1000 if recovered else None, "errors": errors}

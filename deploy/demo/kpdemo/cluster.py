@@ -13,6 +13,8 @@ from .shell import ROOT, Failure, program, run, say, show
 
 LOCAL = ROOT / "deploy/local/cluster"
 IMAGES = ROOT / "deploy/local/images"
+# The line of the example after which the demo puts its own image and flags.
+VERSION_LINE = "    version: 1.18.1\n"
 
 
 @dataclass
@@ -68,7 +70,8 @@ class Cluster:
     def manifest(self, name: str) -> str:
         """One of deploy/examples, with this cluster's images."""
         text = (ROOT / "deploy/examples" / name).read_text()
-        return text.replace("kudu-pair/kudu:1.18.1", self.kudu_image).replace("kudu-pair/client:dev", self.client_image)
+        text = text.replace("kudu-pair/kudu:1.18.1", self.kudu_image).replace("kudu-pair/client:dev", self.client_image)
+        return text.replace(VERSION_LINE, f"{VERSION_LINE}    image: {self.kudu_image}\n")
 
 
 class LocalCluster(Cluster):
@@ -102,8 +105,8 @@ class LocalCluster(Cluster):
         if name != "pair.yaml":
             return text
         # The nodes here have no NTP, without which Kudu's default clock refuses to start.
-        settings = f'    image: {self.kudu_image}\n    flags: {{time_source: system_unsync, unlock_unsafe_flags: "true"}}\n'
-        return text.replace("    version: 1.18.1\n", f"    version: 1.18.1\n{settings}")
+        flags = '    flags: {time_source: system_unsync, unlock_unsafe_flags: "true"}\n'
+        return text.replace(VERSION_LINE, VERSION_LINE + flags)
 
     def end(self) -> None:
         show(LOCAL, "down")

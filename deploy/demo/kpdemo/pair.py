@@ -58,16 +58,13 @@ class Pair:
 
     def switch_over(self, to: str = "any") -> dict[str, Any]:
         """Asks for a switchover and waits for its answer."""
-        before = self.status().get("switchover", {}).get("request")
-        # A request is answered once, so the same value has to be taken away before it is asked again.
-        if before == to:
-            self.cluster.kubectl("annotate", "kmp", self.name, f"{SWITCHOVER}-")
-            wait_for("the answered request to be forgotten", lambda: "switchover" not in self.status() or None, timeout_s=30)
-        self.cluster.kubectl("annotate", "--overwrite", "kmp", self.name, f"{SWITCHOVER}={to}")
+        # A request is answered once; what follows the @ makes it a new one.
+        request = f"{to}@{time.time_ns()}"
+        self.cluster.kubectl("annotate", "--overwrite", "kmp", self.name, f"{SWITCHOVER}={request}")
 
         def answered() -> dict[str, Any] | None:
             answer = self.status().get("switchover", {})
-            return answer if answer.get("request") == to and answer.get("answer") != "Accepted" else None
+            return answer if answer.get("request") == request and answer.get("answer") != "Accepted" else None
 
         return wait_for(f"an answer to the switchover to {to}", answered, timeout_s=120, pause_s=0.05)
 
@@ -77,8 +74,9 @@ class Pair:
 
     def describe_lag(self) -> str:
         """How far each standby is behind."""
-        return ", ".join(
-            f"{name} {member['role']} {member['state']} head {member.get('head', '?')} lag {member.get('lagOps', '?')}"
+        return "; ".join(
+            f"{name} {member['state']} at {member.get('head', '?')}"
+            + (f", {member['lagOps']} ops behind" if "lagOps" in member else "")
             for name, member in sorted(self.members().items())
         )
 

@@ -116,8 +116,9 @@ class Story:
         """What a user does about connections that hang: new processes."""
         say("the client and the tablet servers are started again, as their users would do")
         self.cluster.kubectl("rollout", "restart", "statefulset/demo-tserver")
-        self.client.restart()
         self.cluster.kubectl("rollout", "status", "statefulset/demo-tserver", "--timeout=180s", timeout_s=190)
+        # Only now: a client that is told of a tablet server's old address waits a minute for it.
+        self.client.restart()
         self.client.wait_quiet(now_ms())
 
     def come_back(self) -> None:
@@ -131,13 +132,15 @@ class Story:
     def check(self) -> None:
         """Nothing is missing."""
         headline("7. Nothing acknowledged is missing")
-        wait_for("ksck to be content", self.ksck, timeout_s=90, pause_s=2)
-        say("kudu cluster ksck: OK")
         say(self.client.verify().strip())
         rows = self.client.count("orders-0001")
         if rows != ROWS:
             raise Failure(f"orders-0001 has {rows} rows, not {ROWS}")
         say(f"orders-0001 has its {rows} rows")
+        # ksck takes a table that is dropped while it looks for a fault.
+        self.client.stop()
+        wait_for("ksck to be content", self.ksck, timeout_s=90, pause_s=1)
+        say("kudu cluster ksck: OK")
 
     def ksck(self) -> bool:
         """Whether ksck finds all in order."""
@@ -148,9 +151,9 @@ class Story:
 
     def new_connection(self, since_ms: int) -> float | None:
         """Seconds since a moment, if a process that has just been started is served now."""
+        # Kudu's tools wait three seconds at least; a try that hits a peer that is gone is cut short instead.
         text = self.cluster.kubectl(
-            "exec", "demo-tserver-0", "--", "kudu", "table", "list", "demo:7051", "--timeout_ms=1500",
-            check=False, timeout_s=30,
+            "exec", "demo-tserver-0", "--", "timeout", "1", "kudu", "table", "list", "demo:7051", check=False, timeout_s=30
         )
         return (now_ms() - since_ms) / 1000 if "orders-0001" in text else None
 

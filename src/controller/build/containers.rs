@@ -76,6 +76,7 @@ pub(super) fn kudu_master(input: &BuildInput<'_>) -> Container {
 /// The sidecar. It reads what may change (timings, who is active) from the pair itself, so that a change of those needs no
 /// new pod.
 pub(super) fn replication(input: &BuildInput<'_>) -> Container {
+    let has_data_volume = input.spec.storage.data.is_some();
     let mut args = texts(["sidecar"]);
     args.extend(options([
         ("--pair", input.name.to_owned()),
@@ -85,9 +86,16 @@ pub(super) fn replication(input: &BuildInput<'_>) -> Container {
         ("--launcher-socket", LAUNCHER_SOCKET.to_owned()),
         ("--control-socket", CONTROL_SOCKET.to_owned()),
         ("--wal-dir", WAL_PATH.to_owned()),
+        ("--data-dir", if has_data_volume { DATA_PATH } else { WAL_PATH }.to_owned()),
         ("--link-listen", format!("0.0.0.0:{}", names::LINK_PORT)),
         ("--report-listen", format!("0.0.0.0:{}", names::REPORT_PORT)),
     ]));
+    let mut mounts = vec![
+        mount(pod::RUN_VOLUME, RUN_PATH),
+        mount(claims::WAL, WAL_PATH),
+        read_only(mount(pod::API_ACCESS_VOLUME, API_ACCESS_PATH)),
+    ];
+    mounts.extend(has_data_volume.then(|| mount(claims::DATA, DATA_PATH)));
     Container {
         name: names::REPLICATION_CONTAINER.to_owned(),
         image: Some(input.operator_image.to_owned()),
@@ -95,11 +103,7 @@ pub(super) fn replication(input: &BuildInput<'_>) -> Container {
         args: Some(args),
         env: Some(vec![from_pod("POD_NAME", "metadata.name"), from_pod("POD_UID", "metadata.uid")]),
         ports: Some(vec![port("link", names::LINK_PORT), port("report", names::REPORT_PORT)]),
-        volume_mounts: Some(vec![
-            mount(pod::RUN_VOLUME, RUN_PATH),
-            mount(claims::WAL, WAL_PATH),
-            read_only(mount(pod::API_ACCESS_VOLUME, API_ACCESS_PATH)),
-        ]),
+        volume_mounts: Some(mounts),
         // Drains wait for readiness, so it must not lag behind the truth by ten seconds.
         readiness_probe: Some(http_probe("/ready", 1, 3)),
         liveness_probe: Some(http_probe("/health", 10, 3)),

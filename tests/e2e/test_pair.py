@@ -1,0 +1,133 @@
+"""What a pair promises, on a real cluster. The tests run in the order of their names and each leaves a pair that runs."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import unittest
+from typing import ClassVar
+
+import support
+from support import now_ms, wait_for
+
+SWITCHES = 10
+
+
+class PairTest(unittest.TestCase):
+    """One pair through all that may happen to it."""
+
+    # Of a launcher that lost its power nothing says when its kudu-master ended, but the power did.
+    power_cuts: ClassVar[list[tuple[str, int]]] = []
+
+    def setUp(self) -> None:
+        support.pair().wait_running(timeout_s=240)
+
+    def test_1_switchovers_lose_nothing_and_show_no_error(self) -> None:
+        """Ten planned switches: no op lost, no error shown; how long each kind of operation waited is printed."""
+        waits: dict[str, list[float]] = {}
+        for _ in range(SWITCHES):
+            status = support.pair().wait_running()
+            begun = now_ms()
+            answer = support.pair().switch_over()
+            self.assertEqual(answer["answer"], "Completed", answer)
+            support.client().wait_quiet(now_ms())
+            receipt = support.pair().receipt()
+            self.assertEqual(receipt["opsLost"], "0", receipt)
+            self.assertEqual(receipt["promotedHead"], receipt["recordedHead"], receipt)
+            self.assertEqual(receipt["epoch"], status["epoch"] + 1)
+            for kind, seen in support.client().outages(begun, now_ms()).items():
+                self.assertEqual(seen["errors"], [], f"{kind} was shown an error")
+                waits.setdefault(kind, []).append(seen["seconds"])
+        for kind, seconds in sorted(waits.items()):
+            print(f"   {kind}: median {statistics.median(seconds):.2f} s, worst {max(seconds):.2f} s of {len(seconds)}")
+
+    def test_2_a_switchover_that_cannot_be_is_refused_with_advice(self) -> None:
+        """No member, the active itself."""
+        active = support.pair().status()["active"]
+        for target, words in (("demo-7", "is no member of this pair"), (active, "is the active already")):
+            answer = support.pair().switch_over(target)
+            self.assertEqual(answer["answer"], "Refused")
+            self.assertIn(words, answer["message"])
+
+    def test_3_a_killed_master_is_restarted_in_place(self) -> None:
+        """kill -9 of kudu-master: the same member serves on, in the same epoch."""
+        before = support.pair().status()
+        begun = now_ms()
+        support.in_member(before["active"], "sh", "-c", "kill -9 $(cat /proc/[0-9]*/stat | awk '$2 == \"(kudu-master)\" {print $1}')")
+        seconds = wait_for("kudu-master to serve again", lambda: support.story().new_connection(begun), timeout_s=30, pause_s=0)
+        print(f"   a new connection was served {seconds:.2f} s after the kill, with the start of kubectl and of the tool in it")
+        support.client().wait_quiet(now_ms())
+        after = support.pair().wait_running()
+        self.assertEqual((after["active"], after["epoch"]), (before["active"], before["epoch"]))
+
+    def test_4_a_deleted_active_is_replaced_and_comes_back(self) -> None:
+        """Forced deletion of the active's pod."""
+        before = support.pair().status()
+        begun = now_ms()
+        support.cluster().kubectl("delete", "pod", before["active"], "--force", "--grace-period=0")
+        support.pair().wait_epoch(before["epoch"] + 1)
+        support.client().wait_quiet(now_ms())
+        for kind, seen in support.client().outages(begun, now_ms()).items():
+            print(f"   {kind}: longest outage {seen['seconds']} s")
+            self.assertEqual(seen["errors"], [], f"{kind} was shown an error")
+        after = support.pair().wait_running()
+        self.assertNotEqual(after["active"], before["active"])
+        self.assertEqual(support.pair().receipt()["opsLost"], "0")
+
+    def test_5_a_silent_node_loss_is_survived(self) -> None:
+        """Link down, then power off: new connections are served, the old active comes back as a standby."""
+        before = support.pair().status()
+        begun = now_ms()
+        support.cluster().lose_active(before["active"])
+        self.power_cuts.append((before["active"], now_ms()))
+        try:
+            seconds = wait_for(
+                "a new connection to be served", lambda: support.story().new_connection(begun), timeout_s=60, pause_s=0.1
+            )
+            print(f"   a new connection was served after {seconds:.1f} s")
+            after = support.pair().wait_epoch(before["epoch"] + 1)
+            self.assertNotEqual(after["active"], before["active"])
+        finally:
+            support.cluster().return_node()
+        support.story().reconnect()
+        support.pair().wait_running(timeout_s=240)
+        wait_for("the loss to be counted", lambda: support.pair().receipt()["opsLost"] != "unknown", timeout_s=60)
+        print(f"   ops lost: {support.pair().receipt()['opsLost']}")
+
+    def test_6_two_masters_never_ran_at_once(self) -> None:
+        """The launchers' own records: intervals of different epochs do not overlap."""
+        intervals = [life for member in support.pair().members() for life in self.lives(member)]
+        self.assertGreater(len({epoch for *_, epoch, _ in intervals}), SWITCHES)
+        for (_, end, epoch, member), (begin, _, other_epoch, other) in itertools.pairwise(sorted(intervals)):
+            if epoch != other_epoch:
+                self.assertLessEqual(end, begin, f"{member} in epoch {epoch} and {other} in epoch {other_epoch}")
+
+    def test_7_nothing_acknowledged_is_missing(self) -> None:
+        """Every acknowledged table, every row, ksck. The client ends here."""
+        support.story().check()
+
+
+    def lives(self, member: str) -> list[tuple[int, int, int, str]]:
+        """From when to when a member's kudu-masters ran, in which epoch."""
+        lives = []
+        started = None
+        for line in [*support.reigns(member), {"event": "now", "unixMillis": now_ms()}]:
+            if started is not None:
+                cuts = [at for name, at in self.power_cuts if name == member and at >= started["unixMillis"]]
+                lives.append((started["unixMillis"], min([line["unixMillis"], *cuts]), started["epoch"], member))
+            started = line if line["event"] == "started" else None
+        return lives
+
+
+class ApiTest(unittest.TestCase):
+    """What the API server does not take."""
+
+    def test_bad_input_is_refused_at_once(self) -> None:
+        """Each with the field's name and what to do; tests/apiserver goes through all of them."""
+        head = "apiVersion: kudupair.io/v1alpha1\nkind: KuduMasterPair\nmetadata: {name: bad}\nspec: "
+        for spec, words in (
+            ("{standbys: 0}", "spec.standbys"),
+            ("{kudu: {flags: {fs_wal_dir: /x}}}", "fs_wal_dir"),
+            ("{storage: {wal: {size: lots}}}", "spec.storage.wal.size"),
+        ):
+            self.assertIn(words, support.refused(head + spec))
