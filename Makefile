@@ -41,7 +41,11 @@ build: ## Build the program
 lint: $(CARGO_DENY) ## Formats, lints, dependencies
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
-	$(CARGO_DENY) --locked check
+	$(CARGO_DENY) --locked check bans licenses sources
+
+.PHONY: advisories
+advisories: $(CARGO_DENY) ## Known vulnerabilities of dependencies; fetches the advisory database, so `make test` leaves it out
+	$(CARGO_DENY) --locked check advisories
 
 .PHONY: test-rust
 test-rust: ## Pure tests, and those on real Kudu and a real API server
