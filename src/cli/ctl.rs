@@ -38,7 +38,8 @@ enum Command {
     Status,
     /// Format the catalog of a new pair on its first active, and serve it. Once in a pair's life.
     Init,
-    /// Serve. Whoever served before must have been demoted, or be dead: nothing else keeps two masters apart here.
+    /// Serve. Whoever served before must have been demoted, or its launcher be dead: nothing else keeps two masters apart
+    /// here.
     Promote {
         /// Refuse unless the log reaches this op, as in 3000001.1405.
         #[arg(long)]

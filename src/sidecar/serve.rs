@@ -116,6 +116,14 @@ async fn acquire(
     epoch: i64,
 ) -> Result<Option<Tenancy>, SidecarError> {
     let identity = member.identity(launcher);
+    if member.released == epoch {
+        // Somebody may have been promoted since, and without Kubernetes there is no Lease that would say so.
+        member.board.facts().message = Some(format!(
+            "the reign of epoch {epoch} has ended here; this member serves again when it is promoted in a newer epoch"
+        ));
+        duty.over().await;
+        return Ok(None);
+    }
     loop {
         match member.coordinator.acquire(&identity, epoch).await? {
             Acquired::Until(deadline_boot_ns) => {

@@ -73,13 +73,18 @@ fn a_promoted_standby_goes_on_after_a_crash_of_its_sidecar() {
 }
 
 #[test]
-fn the_sidecar_starts_kudu_master_again_after_a_crash_of_the_launcher() {
+fn a_reign_ends_with_its_launcher_and_another_takes_a_new_order() {
     let mut pair = Pair::running();
     pair.client.create_table("kept", 2);
     wait_until_equal(&pair.a, &pair.b);
     pair.a.crash_launcher();
     let begin = Instant::now();
     pair.a.start_launcher();
+    // Somebody may have promoted b meanwhile: nothing starts by itself.
+    pair.a.wait_until("a says that its reign has ended", |report| {
+        report.master_stopped && report.message.as_deref().is_some_and(|message| message.contains("has ended here"))
+    });
+    pair.a.order(&["promote"]);
     pair.wait_until_served();
     println!("start of the launcher until a client is answered: {:?}", begin.elapsed());
     pair.a.wait_until("a serves", is_serving);
