@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "deploy/demo"))
 from kpdemo.client import Client  # noqa: E402
 from kpdemo.cluster import LocalCluster, now_ms  # noqa: E402
 from kpdemo.pair import Pair  # noqa: E402
-from kpdemo.shell import Failure, wait_for  # noqa: E402
+from kpdemo.shell import ROOT, Failure, wait_for  # noqa: E402
 from kpdemo.story import Story  # noqa: E402
 
 
@@ -62,4 +62,4 @@ def refused(manifest: str) -> str:
     raise AssertionError(f"was taken:\n{manifest}")
 
 
-__all__ = ["client", "cluster", "in_member", "now_ms", "pair", "refused", "reigns", "story", "wait_for"]
+__all__ = ["ROOT", "client", "cluster", "in_member", "now_ms", "pair", "refused", "reigns", "story", "wait_for"]

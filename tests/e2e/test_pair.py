@@ -107,6 +107,21 @@ class PairTest(unittest.TestCase):
         support.story().check()
 
 
+    def test_8_the_chart_is_upgraded_tested_and_uninstalled(self) -> None:
+        """The chart's own test runs ksck; an uninstallation leaves pairs, data and masters as they are."""
+        chart = str(support.ROOT / "charts/kudu-pair")
+        cluster = support.cluster()
+        settings = {"test.pair": "demo", "test.namespace": cluster.namespace, "test.kuduImage": cluster.kudu_image}
+        wanted = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+        cluster.helm("upgrade", "kudu-pair", chart, "--reuse-values", *wanted, "--wait", "--timeout", "120s")
+        support.pair().wait_running()
+        cluster.helm("test", "kudu-pair", "--timeout", "120s")
+        before = support.pair().status()
+        cluster.helm("uninstall", "kudu-pair", "--wait", "--timeout", "120s")
+        self.assertEqual(support.pair().status()["active"], before["active"])
+        self.assertTrue(support.story().ksck(), "the masters serve on without the operator")
+        self.assertEqual(len(cluster.kubectl("get", "pvc", "-l", "kudupair.io/pair=demo", "-o", "name").split()), 2)
+
     def lives(self, member: str) -> list[tuple[int, int, int, str]]:
         """From when to when a member's kudu-masters ran, in which epoch."""
         lives = []
