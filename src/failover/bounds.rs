@@ -46,7 +46,7 @@ pub const USELESS_POD: Duration = Duration::from_secs(10);
 pub const LOOK_IN_PEACE: Duration = Duration::from_secs(1);
 
 /// How often members are asked, and the pair is looked at, while a switch is under way.
-pub const LOOK_IN_SWITCH: Duration = Duration::from_millis(100);
+pub const LOOK_IN_SWITCH: Duration = Duration::from_millis(50);
 
 /// A status that differs from the last one in nothing but heads and lag is written so often, not at each look.
 pub const FRESH_NUMBERS: Duration = Duration::from_secs(10);

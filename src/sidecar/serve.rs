@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{
     SidecarError,
@@ -22,7 +22,7 @@ use crate::{
     },
     replication::terms,
     wal::OpId,
-    waldir::LogAppender,
+    waldir::{LogAppender, stopped_log_dir},
 };
 
 /// Pause before a Lease that may not be taken yet is looked at again.
@@ -34,6 +34,9 @@ const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a reign that ends without a named successor waits for the standbys: less than the two seconds that a
 /// kubelet gives a pod which is deleted by force.
 const PARTING_PATIENCE: Duration = Duration::from_millis(1200);
+
+/// A log that is followed is read to its end within so long, or it is read as a whole.
+const FOLLOW_TO_END: Duration = Duration::from_secs(1);
 
 /// Why a reign ends.
 #[derive(Debug)]
@@ -331,8 +334,7 @@ async fn part(
     successor: Option<String>,
 ) -> Result<(), SidecarError> {
     shipping.stopped_serving();
-    let folder = shipping.folder().to_owned();
-    let final_head = blocking(move || super::log::summarize(&folder)).await?.last;
+    let final_head = final_head(shipping).await?;
     member.board.facts().head = final_head;
     let patience = if successor.is_some() { SUCCESSOR_PATIENCE } else { PARTING_PATIENCE };
     let shipped = async {
@@ -352,6 +354,17 @@ async fn part(
     release(member, epoch, identity, final_head).await;
     member.released = epoch;
     Ok(())
+}
+
+/// The last op of a log at rest. It was followed all the time, so as a rule it need not be read again from its beginning.
+async fn final_head(shipping: &Shipping) -> Result<Option<OpId>, SidecarError> {
+    let folder = shipping.folder().to_owned();
+    // A start that was interrupted leaves the whole log beside a new one that is not whole yet.
+    let whole = stopped_log_dir(&folder) == folder;
+    if whole && let Ok(head) = timeout(FOLLOW_TO_END, shipping.final_head()).await {
+        return Ok(head);
+    }
+    Ok(blocking(move || super::log::summarize(&folder)).await?.last)
 }
 
 /// Whether the successor, or without one every standby that is connected, has acknowledged `head`.

@@ -12,7 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::log;
 use crate::{
     wal::{LogEntry, LogSummary, OpDigest, OpId, TermHistory},
-    waldir::{LogTail, ReadError, TailError},
+    waldir::{LogTail, ReadError, TailError, TailState},
 };
 
 /// Pause between two looks at a log that has nothing new. It is part of what a change waits for on its way to a standby.
@@ -64,6 +64,8 @@ pub(super) struct Shipping {
     summary: Mutex<LogSummary>,
     heads: watch::Sender<Heads>,
     serving: watch::Sender<bool>,
+    /// How often the log was read to its end.
+    looks: watch::Sender<u64>,
     ended: CancellationToken,
     _end: DropGuard,
 }
@@ -79,6 +81,7 @@ impl Shipping {
             summary: Mutex::default(),
             heads: watch::Sender::new(Heads::default()),
             serving: watch::Sender::new(true),
+            looks: watch::Sender::new(0),
             ended: ended.clone(),
             _end: ended.clone().drop_guard(),
         });
@@ -131,6 +134,17 @@ impl Shipping {
         self.serving.send_replace(false);
     }
 
+    /// The last op of a log that nobody writes to any more: what a look shows that began after the call.
+    pub(super) async fn final_head(&self) -> Option<OpId> {
+        let mut looks = self.looks.subscribe();
+        let begun = *looks.borrow_and_update();
+        // The look that is under way may have passed the end already; the one after it has not begun yet.
+        let whole = begun.saturating_add(2);
+        // It fails only when this value is gone.
+        let _ = looks.wait_for(|looks| *looks >= whole).await;
+        self.heads.borrow().head
+    }
+
     /// Resolves when this reign's log is no longer offered.
     pub(super) async fn ended(&self) {
         self.ended.cancelled().await;
@@ -152,7 +166,10 @@ impl Shipping {
         })
         .await;
         match result {
-            Ok(()) => Some(tail),
+            Ok(()) => {
+                self.looks.send_modify(|looks| *looks = looks.saturating_add(1));
+                Some(tail)
+            }
             // The log is being rewritten, or not there yet: kudu-master is starting.
             Err(TailError::Read(error)) => {
                 tracing::debug!(%error, "the log cannot be read now");
@@ -169,7 +186,7 @@ impl Shipping {
     fn read(&self, tail: &mut LogTail) -> Result<(), TailError> {
         loop {
             let batch = tail.poll()?;
-            if batch.entries.is_empty() {
+            if batch.entries.is_empty() && batch.state != TailState::More {
                 return Ok(());
             }
             let heads = {

@@ -26,7 +26,7 @@ use crate::{
     },
     sidecar::board::Board,
     wal::{LogEntry, OpId, Replicate},
-    waldir::{LogTail, TailError},
+    waldir::{LogTail, TailError, TailState},
 };
 
 /// Time between two heartbeats. A standby takes an active for lost after several.
@@ -207,7 +207,9 @@ async fn next_ops(mut tail: LogTail) -> (LogTail, Result<Vec<Replicate>, TailErr
     blocking(move || {
         loop {
             match tail.poll() {
-                Ok(batch) if batch.entries.is_empty() => return (tail, Ok(Vec::new())),
+                Ok(batch) if batch.entries.is_empty() && batch.state != TailState::More => {
+                    return (tail, Ok(Vec::new()));
+                }
                 Ok(batch) => {
                     // COMMITs name stores of this member and would lose data on another: they stay here.
                     let ops: Vec<_> = batch.entries.into_iter().filter_map(into_replicate).collect();
