@@ -11,6 +11,10 @@ TOOLS := $(CACHE)/tools
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 PROGRAM := $(CARGO_TARGET_DIR)/x86_64-unknown-linux-gnu/debug/kudu-pair
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
+NEXTEST := $(TOOLS)/bin/cargo-nextest
+# Tools are compiled for a quick build, not for speed.
+INSTALL_TOOL := cargo install --locked --root $(TOOLS) --target-dir $(CACHE)/target-tools \
+	--config 'profile.release.opt-level=0' --config 'profile.release.lto=false' --config 'profile.release.codegen-units=16'
 
 .PHONY: help
 help: ## Show this help
@@ -48,8 +52,8 @@ advisories: $(CARGO_DENY) ## Known vulnerabilities of dependencies; fetches the 
 	$(CARGO_DENY) --locked check advisories
 
 .PHONY: test-rust
-test-rust: ## Pure tests, and those on real Kudu and a real API server
-	PATH="$(CACHE)/bin:$$PATH" cargo test --locked --no-fail-fast
+test-rust: $(NEXTEST) ## Pure tests, and those on real Kudu and a real API server
+	PATH="$(CACHE)/bin:$$PATH" $(NEXTEST) nextest run --locked
 
 .PHONY: test-client
 test-client: ## The Java client's own tests, and its jar
@@ -70,5 +74,7 @@ clean: ## Remove what was built from the tree; tools and caches stay
 	rm -rf tests/client/target
 
 $(CARGO_DENY):
-	cargo install --locked --root $(TOOLS) --target-dir $(CACHE)/target-tools cargo-deny --version 0.20.2 \
-		--config 'profile.release.opt-level=0' --config 'profile.release.lto=false' --config 'profile.release.codegen-units=16'
+	$(INSTALL_TOOL) cargo-deny --version 0.20.2
+
+$(NEXTEST):
+	$(INSTALL_TOOL) cargo-nextest --version 0.9.151 --no-default-features --features default-no-update

@@ -255,7 +255,18 @@ impl Home {
 
     /// Creates a table with a few columns and `buckets` tablets.
     pub(crate) fn create_table(&self, name: &str, buckets: u32) {
-        let table = serde_json::json!({
+        self.create_table_from(&Self::plain_table(name, buckets));
+    }
+
+    /// The same while the master may be lost. Returns whether the creation was acknowledged; gives up after 3 s.
+    pub(crate) fn try_create_table(&self, name: &str, buckets: u32) -> bool {
+        let table = Self::plain_table(name, buckets).to_string();
+        let address = self.address.to_string();
+        try_kudu(["table", "create", &address, &table, "--timeout_ms=3000"]).status.success()
+    }
+
+    fn plain_table(name: &str, buckets: u32) -> serde_json::Value {
+        serde_json::json!({
             "table_name": name,
             "schema": {
                 "columns": [
@@ -266,8 +277,7 @@ impl Home {
             },
             "partition": { "hash_partitions": [{ "columns": ["id"], "num_buckets": buckets }] },
             "num_replicas": 1,
-        });
-        self.create_table_from(&table);
+        })
     }
 
     /// Creates a table as `kudu table create` describes it.
@@ -289,10 +299,19 @@ impl Home {
             .iter()
             .map(|name| {
                 let schema = self.table("describe", &[name, "--show_attributes", "--show_column_comment"]);
-                let tablets = self.table("list", &[&format!("--tables={name}"), "--list_tablets"]);
+                let tablets = self.tablets(&[&format!("--tables={name}")]).join("\n");
                 format!("{name}\n{schema}\n{tablets}")
             })
             .collect()
+    }
+
+    /// What `kudu table list --list_tablets <words>` prints. Lines are sorted: a master that was promoted lists tablets in
+    /// another order than the one before, and no two calls need agree.
+    pub(crate) fn tablets(&self, words: &[&str]) -> Vec<String> {
+        let text = self.table("list", &[&["--list_tablets"], words].concat());
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
     }
 }
 

@@ -9,6 +9,7 @@ mod failover;
 mod gap;
 #[path = "../kudu/harness.rs"]
 mod kudu;
+mod losses;
 mod member;
 mod pair;
 mod refusals;

@@ -174,6 +174,21 @@ impl Member {
         drop(self.sidecar.take());
     }
 
+    /// Stops the sidecar in its tracks until it is woken, as a host that is starved of time does.
+    pub(crate) fn freeze_sidecar(&self) {
+        self.signal_sidecar(Signal::STOP);
+    }
+
+    /// Lets a frozen sidecar go on.
+    pub(crate) fn wake_sidecar(&self) {
+        self.signal_sidecar(Signal::CONT);
+    }
+
+    fn signal_sidecar(&self, signal: Signal) {
+        let sidecar = self.sidecar.as_ref().expect("a sidecar");
+        kill_process(Pid::from_child(&sidecar.0), signal).expect("a process");
+    }
+
     /// Ends both, as the loss of the machine does.
     pub(crate) fn crash(&mut self) {
         self.crash_sidecar();
@@ -270,9 +285,13 @@ impl Member {
 
     /// The last op in the log of a member whose kudu-master is stopped, as its files show it.
     pub(crate) fn head_on_disk(&self) -> OpId {
+        read_log(&self.log_on_disk(), |_, _| {}).expect("a log").summary.last.expect("an operation")
+    }
+
+    /// The log folder of a member whose kudu-master is stopped.
+    pub(crate) fn log_on_disk(&self) -> PathBuf {
         let [generation] = &self.generations()[..] else { panic!("{:?}", self.generations()) };
-        let folder = self.path("wal").join(generation).join("wals").join(SYS_CATALOG_TABLET_ID);
-        read_log(&stopped_log_dir(&folder), |_, _| {}).expect("a log").summary.last.expect("an operation")
+        stopped_log_dir(&self.path("wal").join(generation).join("wals").join(SYS_CATALOG_TABLET_ID))
     }
 }
 

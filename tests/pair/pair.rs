@@ -14,9 +14,6 @@ use crate::{
     reigns,
 };
 
-/// How long one test may take in all.
-const TEST_LIMIT: Duration = Duration::from_secs(180);
-
 /// How long a tablet server may take to tell a new master of its tablets.
 const SETTLING: Duration = Duration::from_secs(10);
 
@@ -72,12 +69,11 @@ impl Pair {
         self.client.table("set_comment", &[&name("kept"), "what the standby must not lose"]);
         std::thread::sleep(Duration::from_millis(1500));
         self.client.create_table(&name("late"), 2);
-        self.check_time();
     }
 
     /// The catalog as clients see it, once all its tablets are placed.
     pub(crate) fn catalog(&self) -> Vec<String> {
-        let tablets = || self.client.table("list", &["--list_tablets"]);
+        let tablets = || self.client.tablets(&[]);
         let mut before = tablets();
         kudu::wait_for("the catalog to come to rest", || {
             let old = std::mem::replace(&mut before, tablets());
@@ -116,20 +112,14 @@ impl Pair {
         begin.elapsed()
     }
 
-    /// Asserts that nothing went wrong in the pair's life that its records show, and that the test was in time.
+    /// Asserts that nothing went wrong in the pair's life that its records show.
     #[track_caller]
     pub(crate) fn check(&self) {
-        self.check_time();
         let lives = reigns::assert_one_master_at_a_time(&[&self.a, &self.b]);
         println!(
             "{lives} lives of a kudu-master, one at a time; the test took {:.1} s",
             self.begun.elapsed().as_secs_f64()
         );
-    }
-
-    #[track_caller]
-    fn check_time(&self) {
-        assert!(self.begun.elapsed() < TEST_LIMIT, "the test takes longer than {TEST_LIMIT:?}");
     }
 }
 

@@ -26,6 +26,8 @@ class Cluster:
     operator_image: str = "kudu-pair/operator:dev"
     kudu_image: str = "kudu-pair/kudu:1.18.1"
     client_image: str = "kudu-pair/client:dev"
+    # Kudu's `time_source`; None leaves its default, which wants nodes with NTP.
+    time_source: str | None = None
     path: list[str] = field(default_factory=list)
 
     def _env(self, program: str) -> list[str]:
@@ -71,7 +73,10 @@ class Cluster:
         """One of deploy/examples, with this cluster's images."""
         text = (ROOT / "deploy/examples" / name).read_text()
         text = text.replace("kudu-pair/kudu:1.18.1", self.kudu_image).replace("kudu-pair/client:dev", self.client_image)
-        return text.replace(VERSION_LINE, f"{VERSION_LINE}    image: {self.kudu_image}\n")
+        flags = ""
+        if self.time_source:
+            flags = f'    flags: {{time_source: {self.time_source}, unlock_unsafe_flags: "true"}}\n'
+        return text.replace(VERSION_LINE, f"{VERSION_LINE}    image: {self.kudu_image}\n{flags}")
 
 
 class LocalCluster(Cluster):
@@ -80,7 +85,8 @@ class LocalCluster(Cluster):
     def __init__(self, nodes: int = 3, **settings: Any) -> None:
         self.nodes = nodes
         self._lost: int | None = None
-        super().__init__(kubeconfig=Path("/nonexistent"), **settings)
+        # The nodes here have no NTP, without which Kudu's default clock refuses to start.
+        super().__init__(kubeconfig=Path("/nonexistent"), time_source="system_unsync", **settings)
 
     def prepare(self) -> None:
         show(LOCAL, "build")
@@ -99,14 +105,6 @@ class LocalCluster(Cluster):
         archives = [run(IMAGES, "build", *image).split()[-1] for image in (("kudu", "1.18.1"), ("client",))]
         operator = run(IMAGES, "build", "operator", program()).split()[-1]
         show(LOCAL, "load-image", operator, *archives)
-
-    def manifest(self, name: str) -> str:
-        text = super().manifest(name)
-        if name != "pair.yaml":
-            return text
-        # The nodes here have no NTP, without which Kudu's default clock refuses to start.
-        flags = '    flags: {time_source: system_unsync, unlock_unsafe_flags: "true"}\n'
-        return text.replace(VERSION_LINE, VERSION_LINE + flags)
 
     def end(self) -> None:
         show(LOCAL, "down")
@@ -141,6 +139,7 @@ class ExistingCluster(Cluster):
             operator_image=os.environ.get("OPERATOR_IMAGE", Cluster.operator_image),
             kudu_image=os.environ.get("KUDU_IMAGE", "apache/kudu:1.18.1"),
             client_image=os.environ.get("CLIENT_IMAGE", Cluster.client_image),
+            time_source=os.environ.get("KUDU_TIME_SOURCE"),
         )
 
     def lose_active(self, pod: str) -> None:
