@@ -8,6 +8,7 @@ pub mod clock;
 pub mod controller;
 pub mod failover;
 pub mod launcher;
+pub mod pki;
 pub mod replication;
 pub mod sidecar;
 pub mod telemetry;

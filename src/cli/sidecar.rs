@@ -80,7 +80,8 @@ impl SidecarArgs {
     fn manual(self) -> anyhow::Result<(SidecarConfig, Coordinator)> {
         let path = self.config.context("--config: needed with --coordinator manual")?;
         let file = ManualConfig::read(&path).map_err(anyhow::Error::msg)?;
-        let coordinator = Coordinator::Manual(ManualCoordinator::new(&file));
+        let coordinator = ManualCoordinator::new(&file)
+            .map_err(|why| anyhow::anyhow!("the configuration file {}: {why}", path.display()))?;
         let config = SidecarConfig {
             identity_prefix: format!("{}/manual", file.member),
             data_dir: file.data_dir.unwrap_or_else(|| file.wal_dir.clone()),
@@ -92,7 +93,7 @@ impl SidecarArgs {
             link_listen: file.listen,
             report_listen: file.report_listen,
         };
-        Ok((config, coordinator))
+        Ok((config, Coordinator::Manual(coordinator)))
     }
 
     async fn kubernetes(self) -> anyhow::Result<(SidecarConfig, Coordinator)> {
@@ -101,8 +102,7 @@ impl SidecarArgs {
         let member = self.member.context("--member: needed with --coordinator kubernetes")?;
         let pod_uid = self.pod_uid.context("--pod-uid: needed with --coordinator kubernetes")?;
         let client = kube::Client::try_default().await.context("no access to the Kubernetes API")?;
-        let coordinator =
-            Coordinator::Kubernetes(Box::new(KubernetesCoordinator::begin(client, &namespace, &pair, &member)));
+        let coordinator = KubernetesCoordinator::begin(client, &namespace, &pair, &member);
         let config = SidecarConfig {
             identity_prefix: format!("{member}/{pod_uid}"),
             data_dir: self.data_dir.unwrap_or_else(|| self.wal_dir.clone()),
@@ -114,6 +114,6 @@ impl SidecarArgs {
             link_listen: self.link_listen,
             report_listen: self.report_listen,
         };
-        Ok((config, coordinator))
+        Ok((config, Coordinator::Kubernetes(Box::new(coordinator))))
     }
 }

@@ -42,8 +42,23 @@ pub struct MemberReport {
     pub master_stopped: bool,
     /// Ops that this member had at its last rejoin and the active had not: the gap. Absent before a rejoin in this epoch.
     pub gap: Option<GapReport>,
+    /// How it talks to other members; absent in reports of a sidecar that knew plain text only.
+    #[serde(default)]
+    pub encryption: Option<LinkEncryption>,
     /// What is wrong and what to do, when something is.
     pub message: Option<String>,
+}
+
+/// How a member talks to others.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum LinkEncryption {
+    /// By mutual TLS.
+    Tls,
+    /// In plain text, because somebody asked for that.
+    Plaintext,
+    /// Not yet: why.
+    Waiting(String),
 }
 
 /// What an active knows of one standby.

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use super::{SidecarError, config::SidecarConfig};
+use super::{SidecarError, config::SidecarConfig, security::LinkSecurity};
 use crate::{
     api::{MemberState, Role},
     failover::member::{GapReport, MemberReport, StandbyReport},
@@ -19,6 +19,7 @@ use crate::{
 pub struct Board {
     pair: String,
     member: String,
+    security: LinkSecurity,
     facts: Mutex<Facts>,
 }
 
@@ -42,10 +43,11 @@ pub(super) struct Facts {
 
 impl Board {
     /// The board of a member that has just been started.
-    pub(super) fn new(config: &SidecarConfig, anchors: &Anchors) -> Self {
+    pub(super) fn new(config: &SidecarConfig, anchors: &Anchors, security: LinkSecurity) -> Self {
         Self {
             pair: config.pair.clone(),
             member: config.member.clone(),
+            security,
             facts: Mutex::new(Facts {
                 identity: config.identity_prefix.clone(),
                 epoch: anchors.epoch,
@@ -113,6 +115,7 @@ impl Board {
                 .collect(),
             master_stopped: facts.master_stopped,
             gap: facts.gap,
+            encryption: Some(self.security.shown()),
             message: facts.message,
         }
     }

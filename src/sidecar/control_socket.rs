@@ -141,6 +141,9 @@ fn answer(request: ControlRequest, board: &Board, coordinator: &Coordinator) -> 
             return refused(format!("demote: this member is {:?} and serves nothing", report.state));
         }
         ControlRequest::Demote => manual.demote(report.epoch),
+        ControlRequest::Follow { master } if manual.unknown(&master).is_some() => {
+            return refused(format!("follow: {}", manual.unknown(&master).unwrap_or_default()));
+        }
         ControlRequest::Follow { master } => manual.follow(report.epoch, master),
     }
     ControlReply::Ok(Box::new(report))

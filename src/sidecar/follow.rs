@@ -87,7 +87,7 @@ impl Follower<'_> {
         let own = self.member.config.link_listen.ip();
         let mut link = tokio::select! {
             () = duty.over() => return Ok(()),
-            link = Link::connect(self.active, &addresses.link, own) => link?,
+            link = Link::connect(self.active, &addresses, own, self.member.coordinator.security()) => link?,
         };
         match self.register(&mut link).await? {
             Registered::Base { uuid } => self.take_base(uuid, &addresses.rpc).await,

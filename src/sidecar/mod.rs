@@ -17,17 +17,20 @@ mod link;
 mod log;
 mod member;
 mod report;
+mod security;
 mod serve;
 mod shipping;
 mod standby_feed;
 mod store;
 mod tenancy;
+mod tls;
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 pub use error::SidecarError;
+pub use tls::{TlsError, TlsFiles};
 
 use crate::launcher::{
     client::LauncherClient,
@@ -46,7 +49,7 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), SidecarError> {
     let anchors = AnchorStore::open(&config.wal_dir, &config.pair)?;
-    let board = Arc::new(Board::new(&config, &anchors.current()));
+    let board = Arc::new(Board::new(&config, &anchors.current(), coordinator.security()));
     let servers = CancellationToken::new();
     let shipping = shipping::Current::default();
     resume(&config, &coordinator).await;

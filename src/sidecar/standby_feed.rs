@@ -83,7 +83,7 @@ struct Feed {
 impl Feed {
     async fn run(&self, stream: TcpStream, address: SocketAddr) -> Result<(), SidecarError> {
         let failed = |source| SidecarError::Link { peer: address.to_string(), source };
-        let mut link = Link::over(&address.to_string(), stream).map_err(failed)?;
+        let mut link = Link::accept(stream, address, self.coordinator.security()).await?;
         let (epoch, register) = match timeout(REGISTER_TIMEOUT, link.receive()).await {
             Err(_) => return Err(failed(std::io::ErrorKind::TimedOut.into())),
             Ok(received) => match received? {
@@ -94,7 +94,9 @@ impl Feed {
         link.rename_peer(&register.member);
         let shipping = self.current.get();
         let own_epoch = shipping.as_ref().map_or(0, |shipping| shipping.epoch());
-        if let Some(reason) = self.refusal(&register, epoch, shipping.as_deref(), address) {
+        let impostor = link.impostor(&self.coordinator.certificate_name(&register.member));
+        let refusal = self.refusal(&register, epoch, shipping.as_deref(), address).or(impostor);
+        if let Some(reason) = refusal {
             tracing::warn!(member = register.member, reason, "a registration is refused");
             return link.send(own_epoch, Message::Answer(Answer::Refused { reason })).await;
         }

@@ -48,6 +48,7 @@ pub(crate) fn report(name: &str) -> MemberReport {
         active_heard_milliseconds_ago: None,
         standbys: Vec::new(),
         master_stopped: true,
+        encryption: None,
         gap: None,
         message: None,
     }

@@ -16,3 +16,5 @@ mod refusals;
 mod reigns;
 mod restarts;
 mod switchover;
+mod tls;
+mod tls_peer;

@@ -85,12 +85,21 @@ impl Member {
         format!("{}:{LINK_PORT}", self.ip)
     }
 
+    /// The files of a certificate, which a member that has been given one uses: authorities, certificate, key.
+    pub(crate) fn certificate_files(&self) -> [PathBuf; 3] {
+        ["ca.crt", "tls.crt", "tls.key"].map(|name| self.path(name))
+    }
+
     /// Writes the sidecar's configuration.
     pub(crate) fn configure(&self, pair: &str, slaves: &[&Self], master: Option<&Self>) {
         let slaves: serde_json::Map<_, _> =
             slaves.iter().map(|slave| (slave.name.to_owned(), slave.ip.to_string().into())).collect();
+        let [ca, certificate, key] = self.certificate_files();
+        let encrypts = key.exists();
         let config = serde_json::json!({
             "pair": pair,
+            "plaintext": !encrypts,
+            "tls": encrypts.then(|| serde_json::json!({ "ca": ca, "certificate": certificate, "key": key })),
             "member": self.name,
             "role": if master.is_some() { "standby" } else { "active" },
             "listen": self.link(),
@@ -220,6 +229,21 @@ impl Member {
             }
         }
         reigns
+    }
+
+    /// What the sidecar has logged so far.
+    pub(crate) fn sidecar_log(&self) -> String {
+        fs::read_to_string(self.path("sidecar.log")).unwrap_or_default()
+    }
+
+    /// Waits until the sidecar has logged something; older than `since` characters does not count.
+    #[track_caller]
+    pub(crate) fn wait_until_logged(&self, since: usize, words: &str) {
+        let begin = Instant::now();
+        while !self.sidecar_log().get(since..).is_some_and(|log| log.contains(words)) {
+            assert!(begin.elapsed() < PATIENCE, "{}: not logged within {PATIENCE:?}: {words}", self.name);
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Asks the sidecar with `kudu-pair ctl`.

@@ -41,13 +41,18 @@ impl Pair {
     /// A pair whose a serves a new catalog and whose b streams it, with a tablet server.
     pub(crate) fn running() -> Self {
         let mut pair = Self::new();
-        pair.a.start();
-        pair.b.start();
-        pair.a.order(&["init"]);
-        pair.a.wait_until("a serves", is_serving);
-        pair.b.wait_until("b streams", is_streaming);
-        pair.add_tablet_server();
+        pair.begin();
         pair
+    }
+
+    /// Starts the members, forms the catalog on a, waits until b streams it, and adds a tablet server.
+    pub(crate) fn begin(&mut self) {
+        self.a.start();
+        self.b.start();
+        self.a.order(&["init"]);
+        self.a.wait_until("a serves", is_serving);
+        self.b.wait_until("b streams", is_streaming);
+        self.add_tablet_server();
     }
 
     /// Starts a tablet server that reports to the pair.

@@ -22,7 +22,10 @@ use crate::{
         order::{Order, order_for},
         tenure::{self, Claim, LeaseView},
     },
-    sidecar::SidecarError,
+    sidecar::{
+        SidecarError,
+        security::{LinkSecurity, SecurityKeeper, Source},
+    },
     wal::OpId,
 };
 
@@ -34,6 +37,7 @@ pub struct KubernetesCoordinator {
     leases: Api<Lease>,
     orders: watch::Receiver<Order>,
     timing: Arc<Mutex<FailoverSpec>>,
+    security: SecurityKeeper,
     watcher: tokio::task::JoinHandle<()>,
 }
 
@@ -56,6 +60,10 @@ impl KubernetesCoordinator {
             leases: Api::namespaced(client, namespace),
             orders,
             timing,
+            security: SecurityKeeper::begin(
+                watch::channel(Source::Plaintext).1,
+                names::member_host(pair, member, namespace),
+            ),
             watcher,
         }
     }
@@ -65,8 +73,21 @@ impl KubernetesCoordinator {
     }
 
     pub(super) fn addresses(&self, member: &str) -> Addresses {
-        let host = names::member_host(&self.pair, member, &self.namespace);
-        Addresses { link: format!("{host}:{}", names::LINK_PORT), rpc: format!("{host}:{}", names::RPC_PORT) }
+        let host = self.host(member);
+        Addresses {
+            link: format!("{host}:{}", names::LINK_PORT),
+            rpc: format!("{host}:{}", names::RPC_PORT),
+            certificate_name: Ok(host),
+        }
+    }
+
+    /// A member's DNS name, which its certificate has too.
+    pub(super) fn host(&self, member: &str) -> String {
+        names::member_host(&self.pair, member, &self.namespace)
+    }
+
+    pub(super) fn security(&self) -> LinkSecurity {
+        self.security.security()
     }
 
     pub(super) fn admits(&self, member: &str) -> bool {

@@ -9,11 +9,20 @@ use std::{
     time::Duration,
 };
 
+use rustls::pki_types::DnsName;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::Addresses;
-use crate::{failover::order::Order, wal::OpId};
+use crate::{
+    failover::{member::LinkEncryption, order::Order},
+    pki,
+    sidecar::{
+        TlsFiles,
+        security::{LinkSecurity, SecurityKeeper, Source},
+    },
+    wal::OpId,
+};
 
 /// There is nothing to renew; the launcher is told now and then that this reign goes on.
 pub(super) const RENEW_INTERVAL: Duration = Duration::from_secs(5);
@@ -38,6 +47,12 @@ pub struct ManualConfig {
     /// The active that this member registers with when it is a standby.
     #[serde(default)]
     pub master: Option<Upstream>,
+    /// This member's certificate, for the stream between members. `kudu-pair pki` makes them. Either this or `plaintext`.
+    #[serde(default)]
+    pub tls: Option<TlsFiles>,
+    /// True for a stream in plain text: whoever sees it has the private key of the cluster's own authority.
+    #[serde(default)]
+    pub plaintext: bool,
     /// Folder of the log and the metadata.
     pub wal_dir: PathBuf,
     /// Folder of the data blocks; the log's when absent.
@@ -79,47 +94,128 @@ impl ManualConfig {
             .map_err(|error| format!("the configuration file {} cannot be read: {error}", path.display()))?;
         let config: Self = serde_yaml::from_str(&text)
             .map_err(|error| format!("the configuration file {}: {error}", path.display()))?;
-        if config.role == ManualRole::Standby && config.master.is_none() {
-            return Err(format!(
-                "the configuration file {}: master: a standby needs its active's link and rpc addresses",
-                path.display()
-            ));
-        }
+        config.check().map_err(|why| format!("the configuration file {}: {why}", path.display()))?;
         Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.role == ManualRole::Standby && self.master.is_none() {
+            return Err("master: a standby needs its active's link and rpc addresses".to_owned());
+        }
+        match (&self.tls, self.plaintext) {
+            (None, false) => Err(
+                "tls: the stream between members carries private keys of the cluster. Give ca, certificate and key \
+                     (`kudu-pair pki` makes them), or ask for `plaintext: true`"
+                    .to_owned(),
+            ),
+            (Some(_), true) => Err("plaintext: true contradicts tls; remove one of the two".to_owned()),
+            (None, true) => Ok(()),
+            (Some(_), false) => self.check_names(),
+        }
+    }
+
+    /// With certificates everybody has a name: one that fits into a certificate, and one for each address.
+    fn check_names(&self) -> Result<(), String> {
+        for (field, member) in
+            [("member", &self.member)].into_iter().chain(self.slaves.keys().map(|name| ("slaves", name)))
+        {
+            let name = pki::manual_name(&self.pair, member);
+            if DnsName::try_from(name.as_str()).is_err() {
+                return Err(format!(
+                    "{field}: the certificate's name would be {name:?}, <member>.<pair>, which is no DNS name"
+                ));
+            }
+        }
+        match &self.master {
+            Some(master) => member_at(&self.slaves, master.link.ip()).map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The name of the member at an address: its certificate is checked against it.
+fn member_at(members: &BTreeMap<String, IpAddr>, address: IpAddr) -> Result<&str, String> {
+    let mut there = members.iter().filter(|(_, at)| **at == address).map(|(name, _)| name.as_str());
+    match (there.next(), there.next()) {
+        (Some(name), None) => Ok(name),
+        (None, _) => Err(format!(
+            "slaves: no member is at {address}, so the certificate that is shown there cannot be checked; add it"
+        )),
+        (Some(one), Some(other)) => Err(format!(
+            "slaves: {one} and {other} are both at {address}, so the certificate that is shown there cannot be checked"
+        )),
     }
 }
 
 /// Orders from a person or a program.
 #[derive(Debug)]
 pub struct ManualCoordinator {
+    pair: String,
     slaves: BTreeMap<String, IpAddr>,
+    security: SecurityKeeper,
     upstream: watch::Sender<Option<Upstream>>,
     orders: watch::Sender<Order>,
 }
 
 impl ManualCoordinator {
-    /// The coordinator of a member that has just been started.
-    pub fn new(config: &ManualConfig) -> Self {
+    /// The coordinator of a member that has just been started. Inside a runtime, where it looks after the certificates.
+    ///
+    /// # Errors
+    /// When the certificates cannot be used; the text names the file.
+    pub fn new(config: &ManualConfig) -> Result<Self, String> {
         let order = match (config.role, &config.master) {
             (ManualRole::Standby, Some(master)) => follow(0, master),
             (ManualRole::Standby, None) | (ManualRole::Active, _) => Order::Wait,
         };
-        Self {
+        let source = config.tls.clone().map_or(Source::Plaintext, Source::Files);
+        let name = pki::manual_name(&config.pair, &config.member);
+        let security = SecurityKeeper::begin(watch::channel(source).1, name);
+        if let LinkEncryption::Waiting(why) = security.security().shown() {
+            return Err(why);
+        }
+        Ok(Self {
+            pair: config.pair.clone(),
             slaves: config.slaves.clone(),
+            security,
             upstream: watch::Sender::new(config.master.clone()),
             orders: watch::Sender::new(order),
-        }
+        })
     }
 
     pub(super) fn orders(&self) -> watch::Receiver<Order> {
         self.orders.subscribe()
     }
 
+    pub(super) fn security(&self) -> LinkSecurity {
+        self.security.security()
+    }
+
+    pub(super) fn certificate_name(&self, member: &str) -> String {
+        pki::manual_name(&self.pair, member)
+    }
+
     pub(super) fn addresses(&self) -> Addresses {
+        let upstream = self.upstream.borrow();
         let text = |pick: fn(&Upstream) -> SocketAddr| {
-            self.upstream.borrow().as_ref().map(|upstream| pick(upstream).to_string()).unwrap_or_default()
+            upstream.as_ref().map(|upstream| pick(upstream).to_string()).unwrap_or_default()
         };
-        Addresses { link: text(|upstream| upstream.link), rpc: text(|upstream| upstream.rpc) }
+        let member = match upstream.as_ref() {
+            Some(upstream) => member_at(&self.slaves, upstream.link.ip()),
+            None => Err("there is nobody to follow".to_owned()),
+        };
+        Addresses {
+            link: text(|upstream| upstream.link),
+            rpc: text(|upstream| upstream.rpc),
+            certificate_name: member.map(|member| self.certificate_name(member)),
+        }
+    }
+
+    /// Why this member cannot follow the one at that address; none when it can.
+    pub(in crate::sidecar) fn unknown(&self, upstream: &Upstream) -> Option<String> {
+        match self.security().shown() {
+            LinkEncryption::Plaintext => None,
+            LinkEncryption::Tls | LinkEncryption::Waiting(_) => member_at(&self.slaves, upstream.link.ip()).err(),
+        }
     }
 
     pub(super) fn admits(&self, member: &str, address: IpAddr) -> bool {
@@ -160,6 +256,8 @@ pub(super) fn is_stale(order: &Order, obeyed: i64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
 
     fn upstream(host: u8) -> Upstream {
@@ -176,5 +274,49 @@ mod tests {
     #[test]
     fn to_follow_another_is_another_order() {
         assert!(!follow(1, &upstream(2)).continues(&follow(1, &upstream(1))));
+    }
+
+    /// Reads a configuration that has everything else, with these lines.
+    fn check(lines: &str) -> Result<(), String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.yaml");
+        let text = format!(
+            "pair: demo\nmember: two\nlisten: 192.0.2.12:7061\nreportListen: 192.0.2.12:8061\nwalDir: /wal\n\
+             launcherSocket: /l\ncontrolSocket: /c\n{lines}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        ManualConfig::read(&file).map(drop)
+    }
+
+    const TLS: &str = "tls: {ca: /ca, certificate: /crt, key: /key}";
+    const STANDBY: &str = "role: standby\nmaster: {link: '192.0.2.11:7061', rpc: '192.0.2.11:7051'}";
+
+    #[rstest]
+    #[case::certificates(&format!("{STANDBY}\n{TLS}\nslaves: {{one: 192.0.2.11}}"))]
+    #[case::plain_text(&format!("{STANDBY}\nplaintext: true"))]
+    #[case::of_an_active(&format!("role: active\n{TLS}"))]
+    fn how_the_stream_is_secured_is_said(#[case] lines: &str) {
+        assert_eq!(check(lines), Ok(()));
+    }
+
+    #[rstest]
+    #[case::nothing("role: active", &["tls: ", "kudu-pair pki", "plaintext: true"])]
+    #[case::both(&format!("role: active\n{TLS}\nplaintext: true"), &["plaintext: true contradicts tls"])]
+    #[case::a_file_left_out("role: active\ntls: {ca: /ca, key: /key}", &["certificate"])]
+    #[case::an_unknown_field("role: active\ntls: {ca: /ca, certificate: /crt, key: /key, crl: /crl}", &["crl"])]
+    #[case::nobody_there(&format!("{STANDBY}\n{TLS}"), &["slaves: no member is at 192.0.2.11", "add it"])]
+    #[case::two_there(
+        &format!("{STANDBY}\n{TLS}\nslaves: {{one: 192.0.2.11, three: 192.0.2.11}}"),
+        &["slaves: one and three are both at 192.0.2.11"]
+    )]
+    #[case::a_name_that_is_none(
+        &format!("role: active\n{TLS}\nslaves: {{one of us: 192.0.2.11}}"),
+        &["slaves: ", "\"one of us.demo\"", "no DNS name"]
+    )]
+    fn what_leaves_the_stream_open_is_refused(#[case] lines: &str, #[case] says: &[&str]) {
+        let error = check(lines).unwrap_err();
+        for words in says {
+            assert!(error.contains(words), "{words:?} is not in {error}");
+        }
     }
 }

@@ -11,12 +11,14 @@ pub use self::{
     kubernetes::KubernetesCoordinator,
     manual::{ManualConfig, ManualCoordinator, ManualRole, Upstream},
 };
-use super::SidecarError;
+use super::{SidecarError, security::LinkSecurity};
 use crate::{failover::order::Order, wal::OpId};
 
 /// Where a member is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Addresses {
+    /// The name that its certificate must have, or why that is not known.
+    pub(super) certificate_name: Result<String, String>,
     /// Its sidecar's link, `host:port`.
     pub(super) link: String,
     /// Its kudu-master's RPC, `host:port`.
@@ -65,6 +67,22 @@ impl Coordinator {
         match self {
             Self::Kubernetes(_) => *order != Order::Wait && order.epoch() < obeyed,
             Self::Manual(_) => manual::is_stale(order, obeyed),
+        }
+    }
+
+    /// How this member talks to others.
+    pub(super) fn security(&self) -> LinkSecurity {
+        match self {
+            Self::Kubernetes(kubernetes) => kubernetes.security(),
+            Self::Manual(manual) => manual.security(),
+        }
+    }
+
+    /// The name that the certificate of a member of this pair has.
+    pub(super) fn certificate_name(&self, member: &str) -> String {
+        match self {
+            Self::Kubernetes(kubernetes) => kubernetes.host(member),
+            Self::Manual(manual) => manual.certificate_name(member),
         }
     }
 
