@@ -12,5 +12,6 @@ pub mod pki;
 pub mod replication;
 pub mod sidecar;
 pub mod telemetry;
+pub mod volume;
 pub mod wal;
 pub mod waldir;

@@ -4,9 +4,12 @@ use std::{
     fs::{self, File, OpenOptions},
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use rustix::fs::{FlockOperation, flock, syncfs};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::volume::{Volume, disk};
 
 /// Suffix of a generation that is being made.
 const PARTIAL: &str = ".partial";
@@ -18,6 +21,7 @@ const NAME_MAX: usize = 63;
 /// The volumes of a member. Without a volume for data blocks, both are the same folder.
 #[derive(Debug, Clone)]
 pub struct Volumes {
+    volume: Arc<dyn Volume>,
     wal: PathBuf,
     data: PathBuf,
 }
@@ -64,8 +68,14 @@ pub enum VolumeError {
 impl Volumes {
     /// The volumes in these folders, which are made when they do not exist.
     pub fn open(wal: &Path, data: &Path) -> Result<Self, VolumeError> {
-        let real = |path: &Path| fs::create_dir_all(path).and_then(|()| path.canonicalize()).map_err(at(path));
-        Ok(Self { wal: real(wal)?, data: real(data)? })
+        Self::open_on(disk(), wal, data)
+    }
+
+    /// The same, on which a given volume makes the changes.
+    pub fn open_on(volume: Arc<dyn Volume>, wal: &Path, data: &Path) -> Result<Self, VolumeError> {
+        let real = |path: &Path| volume.create_folder(path).and_then(|()| path.canonicalize()).map_err(at(path));
+        let (wal, data) = (real(wal)?, real(data)?);
+        Ok(Self { volume, wal, data })
     }
 
     /// Where the launcher keeps its own files.
@@ -122,16 +132,20 @@ impl Volumes {
         let partial = self.partial(generation);
         let whole = self.folders(generation)?;
         if self.data != self.wal {
-            sync_volume(&self.data)?;
+            self.volume.sync_volume(&self.data).map_err(at(&self.data))?;
             // Left by a commit that was interrupted: without its log's folder it is nothing.
-            remove(&whole.data)?;
-            rename(&partial.data, &whole.data)?;
-            sync_folder(&self.data)?;
+            remove(&*self.volume, &whole.data)?;
+            self.rename(&partial.data, &whole.data, &self.data)?;
         }
-        sync_volume(&self.wal)?;
-        rename(&partial.wal, &whole.wal)?;
-        sync_folder(&self.wal)?;
+        self.volume.sync_volume(&self.wal).map_err(at(&self.wal))?;
+        self.rename(&partial.wal, &whole.wal, &self.wal)?;
         self.clear_leftovers()
+    }
+
+    /// Renames something in `folder`, durably.
+    fn rename(&self, from: &Path, to: &Path, folder: &Path) -> Result<(), VolumeError> {
+        self.volume.rename(from, to).map_err(at(from))?;
+        self.volume.sync_folder(folder).map_err(at(folder))
     }
 
     /// Removes what unfinished work has left.
@@ -142,7 +156,7 @@ impl Volumes {
                 let name = entry.file_name();
                 let left = name.to_str().is_some_and(|name| name.ends_with(PARTIAL) || name.ends_with(SCRATCH));
                 if left {
-                    remove(&entry.path())?;
+                    remove(&*self.volume, &entry.path())?;
                 }
             }
         }
@@ -180,23 +194,9 @@ fn bytes_below(folder: &Path) -> u64 {
         .sum()
 }
 
-/// Writes down all that the filesystem of a folder still has in memory.
-pub fn sync_volume(folder: &Path) -> Result<(), VolumeError> {
-    let file = File::open(folder).map_err(at(folder))?;
-    syncfs(&file).map_err(|error| at(folder)(error.into()))
-}
-
-fn sync_folder(folder: &Path) -> Result<(), VolumeError> {
-    File::open(folder).and_then(|file| file.sync_all()).map_err(at(folder))
-}
-
-fn rename(from: &Path, to: &Path) -> Result<(), VolumeError> {
-    fs::rename(from, to).map_err(at(from))
-}
-
 /// Removes a folder that may not be there.
-pub fn remove(folder: &Path) -> Result<(), VolumeError> {
-    match fs::remove_dir_all(folder) {
+fn remove(volume: &dyn Volume, folder: &Path) -> Result<(), VolumeError> {
+    match volume.remove_folder(folder) {
         Ok(()) => {
             tracing::info!(folder = %folder.display(), "removed");
             Ok(())

@@ -168,19 +168,13 @@ impl Follower<'_> {
     /// Copies a base into a new generation; the old one is kept until the new one counts.
     async fn take_base(&mut self, uuid: String, rpc: &str) -> Result<(), SidecarError> {
         self.member.board.enter(Role::Standby, MemberState::CopyingBase);
-        let number = self.member.anchors.current().last_generation.saturating_add(1);
-        self.member.anchors.update(|anchors| anchors.last_generation = number)?;
-        let generation = generation::name(number);
+        let generation = generation::next(&mut self.member.anchors)?;
         self.member
             .call(Request::CopyBase { generation: generation.clone(), uuid: uuid.clone(), from: rpc.to_owned() })
             .await?;
         let folder = generation::log_folder(&self.member.config.wal_dir, &generation);
         let head = blocking(move || LogAppender::open(&folder).map(|log| log.summary().last)).await?;
-        self.member.anchors.update(|anchors| {
-            anchors.generation = Some(generation);
-            anchors.uuid.clone_from(&uuid);
-            (anchors.base_head, anchors.replicate_head) = (head, head);
-        })?;
+        generation::adopt(&mut self.member.anchors, &generation, &uuid, head)?;
         {
             let mut facts = self.member.board.facts();
             (facts.catalog_uuid, facts.head) = (Some(uuid), head);

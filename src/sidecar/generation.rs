@@ -1,59 +1,113 @@
 //! Generations: each base is copied into folders of its own, and the control file says which one counts.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
 
-use super::{SidecarError, error::io, store::sync_folder};
-use crate::{launcher::protocol::Generation, wal::SYS_CATALOG_TABLET_ID};
+use super::{
+    SidecarError,
+    error::io,
+    store::{AnchorStore, sync_folder},
+};
+use crate::{
+    launcher::protocol::Generation,
+    volume::Volume,
+    wal::{OpId, SYS_CATALOG_TABLET_ID},
+};
 
 const PREFIX: &str = "gen-";
 /// Where the logs of generations that were replaced are kept.
 const QUARANTINE: &str = "quarantine";
 
 /// The name of generation `number`.
-pub(super) fn name(number: i64) -> Generation {
+#[must_use]
+pub fn name(number: i64) -> Generation {
     format!("{PREFIX}{number}")
 }
 
 /// The folder of the catalog's log in a generation.
-pub(super) fn log_folder(wal_dir: &Path, generation: &str) -> PathBuf {
+#[must_use]
+pub fn log_folder(wal_dir: &Path, generation: &str) -> PathBuf {
     wal_dir.join(generation).join("wals").join(SYS_CATALOG_TABLET_ID)
 }
 
+/// The name of a generation to be made. It is remembered before it is used, so that it is never used again.
+///
+/// # Errors
+/// When the control file cannot be written.
+pub fn next(anchors: &mut AnchorStore) -> Result<Generation, SidecarError> {
+    let number = anchors.current().last_generation.saturating_add(1);
+    anchors.update(|anchors| anchors.last_generation = number)?;
+    Ok(name(number))
+}
+
+/// Lets a generation that is whole and durable count from now on. `base_head` is the last op of a base's log.
+///
+/// # Errors
+/// When the control file cannot be written; which generation counts is known when it is read again.
+pub fn adopt(
+    anchors: &mut AnchorStore,
+    generation: &str,
+    uuid: &str,
+    base_head: Option<OpId>,
+) -> Result<(), SidecarError> {
+    anchors.update(|anchors| {
+        anchors.generation = Some(generation.to_owned());
+        uuid.clone_into(&mut anchors.uuid);
+        (anchors.base_head, anchors.replicate_head) = (base_head, base_head);
+    })
+}
+
 /// Keeps the log of a replaced generation, readable with `kudu-pair wal`, and removes the rest of it.
-pub(super) fn quarantine(wal_dir: &Path, data_dir: &Path, generation: &str) -> Result<(), SidecarError> {
+///
+/// # Errors
+/// When the system refuses; what is left then is a leftover, and this can be called again.
+pub fn quarantine(volume: &dyn Volume, wal_dir: &Path, data_dir: &Path, generation: &str) -> Result<(), SidecarError> {
     let kept = wal_dir.join(QUARANTINE).join(generation);
     let folder = log_folder(wal_dir, generation);
+    let parent = wal_dir.join(QUARANTINE);
     if folder.exists() {
-        let parent = wal_dir.join(QUARANTINE);
-        fs::create_dir_all(&parent).map_err(io("create", &parent))?;
-        fs::rename(&folder, &kept).map_err(io("quarantine", &folder))?;
-        sync_folder(&parent)?;
+        volume.create_folder(&parent).map_err(io("create", &parent))?;
+        // The log's new place must not be in a folder that a loss of power can still take.
+        sync_folder(volume, wal_dir)?;
+        volume.rename(&folder, &kept).map_err(io("quarantine", &folder))?;
     }
-    remove(wal_dir, data_dir, generation)
+    if kept.exists() {
+        // Nor may the removal that follows be durable before it. An earlier call may have come so far.
+        sync_folder(volume, &parent)?;
+    }
+    remove(volume, wal_dir, data_dir, generation)
 }
 
 /// Removes a generation.
-pub(super) fn remove(wal_dir: &Path, data_dir: &Path, generation: &str) -> Result<(), SidecarError> {
-    for volume in [wal_dir, data_dir] {
-        let folder = volume.join(generation);
+///
+/// # Errors
+/// When the system refuses; a part may be removed.
+pub fn remove(volume: &dyn Volume, wal_dir: &Path, data_dir: &Path, generation: &str) -> Result<(), SidecarError> {
+    for parent in [wal_dir, data_dir] {
+        let folder = parent.join(generation);
         if folder.exists() {
-            fs::remove_dir_all(&folder).map_err(io("remove", &folder))?;
+            volume.remove_folder(&folder).map_err(io("remove", &folder))?;
         }
     }
     Ok(())
 }
 
-/// Generations on the log volume other than `current`: left by a crash between a new base and the removal of the old one.
-pub(super) fn leftovers(wal_dir: &Path, current: Option<&str>) -> Result<Vec<Generation>, SidecarError> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(wal_dir).map_err(io("list", wal_dir))? {
-        let name = entry.map_err(io("list", wal_dir))?.file_name().to_string_lossy().into_owned();
-        let numbered = name.strip_prefix(PREFIX).is_some_and(|number| number.parse::<i64>().is_ok());
-        if numbered && Some(name.as_str()) != current {
-            found.push(name);
+/// Generations on the volumes other than `current`: left by a crash between a new base and the removal of the old one.
+///
+/// # Errors
+/// When a volume cannot be listed.
+pub fn leftovers(wal_dir: &Path, data_dir: &Path, current: Option<&str>) -> Result<BTreeSet<Generation>, SidecarError> {
+    let mut found = BTreeSet::new();
+    for volume in [wal_dir, data_dir] {
+        for entry in fs::read_dir(volume).map_err(io("list", volume))? {
+            let name = entry.map_err(io("list", volume))?.file_name().to_string_lossy().into_owned();
+            let numbered = name.strip_prefix(PREFIX).is_some_and(|number| number.parse::<i64>().is_ok());
+            if numbered && Some(name.as_str()) != current {
+                found.insert(name);
+            }
         }
     }
     Ok(found)
@@ -62,6 +116,7 @@ pub(super) fn leftovers(wal_dir: &Path, current: Option<&str>) -> Result<Vec<Gen
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::volume::Disk;
 
     #[test]
     fn a_replaced_log_is_kept_and_the_rest_removed() {
@@ -71,9 +126,9 @@ mod tests {
             fs::create_dir_all(log_folder(wal, &name(number))).unwrap();
             fs::write(log_folder(wal, &name(number)).join("wal-000000001"), b"x").unwrap();
         }
-        assert_eq!(leftovers(wal, Some("gen-2")).unwrap(), ["gen-1"]);
-        quarantine(wal, wal, "gen-1").unwrap();
+        assert_eq!(leftovers(wal, wal, Some("gen-2")).unwrap(), ["gen-1".to_owned()].into());
+        quarantine(&Disk, wal, wal, "gen-1").unwrap();
         assert!(wal.join("quarantine/gen-1/wal-000000001").exists());
-        assert!(leftovers(wal, Some("gen-2")).unwrap().is_empty());
+        assert!(leftovers(wal, wal, Some("gen-2")).unwrap().is_empty());
     }
 }

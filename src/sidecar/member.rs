@@ -24,6 +24,7 @@ use crate::{
         client::{LauncherClient, LauncherError},
         protocol::{LauncherStatus, MasterState, Request},
     },
+    volume::Disk,
 };
 
 /// Pause before a duty that failed is begun again.
@@ -224,9 +225,9 @@ impl Member {
         let (wal_dir, data_dir) = (self.config.wal_dir.clone(), self.config.data_dir.clone());
         let current = self.anchors.current().generation;
         blocking(move || {
-            for leftover in generation::leftovers(&wal_dir, current.as_deref())? {
+            for leftover in generation::leftovers(&wal_dir, &data_dir, current.as_deref())? {
                 tracing::info!(generation = leftover, "a replaced generation is removed, its log kept");
-                generation::quarantine(&wal_dir, &data_dir, &leftover)?;
+                generation::quarantine(&Disk, &wal_dir, &data_dir, &leftover)?;
             }
             Ok(())
         })

@@ -12,7 +12,7 @@ pub mod control_socket;
 pub mod coordinator;
 mod error;
 mod follow;
-mod generation;
+pub mod generation;
 mod link;
 mod log;
 mod member;
@@ -21,7 +21,7 @@ mod security;
 mod serve;
 mod shipping;
 mod standby_feed;
-mod store;
+pub mod store;
 mod tenancy;
 mod tls;
 

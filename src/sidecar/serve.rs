@@ -187,14 +187,9 @@ impl Reign {
     /// Formats the pair's catalog: only ever ordered until the pair's first active has served.
     async fn format(&self, member: &mut Member, uuid: String) -> Result<Generation, SidecarError> {
         member.board.enter(Role::Standby, MemberState::Formatting);
-        let number = member.anchors.current().last_generation.saturating_add(1);
-        member.anchors.update(|anchors| anchors.last_generation = number)?;
-        let generation = generation::name(number);
+        let generation = generation::next(&mut member.anchors)?;
         member.call(Request::Format { generation: generation.clone(), uuid: uuid.clone() }).await?;
-        member.anchors.update(|anchors| {
-            anchors.uuid.clone_from(&uuid);
-            anchors.generation = Some(generation.clone());
-        })?;
+        generation::adopt(&mut member.anchors, &generation, &uuid, None)?;
         member.board.facts().catalog_uuid = Some(uuid);
         member.board.enter(Role::Standby, MemberState::Promoting);
         Ok(generation)

@@ -1,31 +1,53 @@
 //! The control file on disk: written so that after any crash either the old or the new one is there.
 
 use std::{
-    fs::{self, File},
-    io::{ErrorKind, Write},
+    fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{SidecarError, error::io};
-use crate::replication::Anchors;
+use crate::{
+    replication::Anchors,
+    volume::{Volume, disk},
+};
 
 /// Name of the control file on the log volume.
 const FILE_NAME: &str = "kudu-pair.anchors";
+/// Its permission bits: it holds nothing secret, and people read it.
+const MODE: u32 = 0o644;
 
 /// A member's anchors, in memory as they are on disk.
 #[derive(Debug)]
-pub(super) struct AnchorStore {
+pub struct AnchorStore {
+    volume: Arc<dyn Volume>,
     path: PathBuf,
     anchors: Anchors,
 }
 
 impl AnchorStore {
     /// Reads the control file, or begins with empty anchors when there is none.
-    pub(super) fn open(wal_dir: &Path, pair: &str) -> Result<Self, SidecarError> {
+    ///
+    /// # Errors
+    /// When it cannot be read, is damaged, or is another pair's.
+    pub fn open(wal_dir: &Path, pair: &str) -> Result<Self, SidecarError> {
+        Self::open_on(disk(), wal_dir, pair)
+    }
+
+    /// The same on a given volume.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn open_on(volume: Arc<dyn Volume>, wal_dir: &Path, pair: &str) -> Result<Self, SidecarError> {
         let path = wal_dir.join(FILE_NAME);
         let anchors = match fs::read(&path) {
             Ok(bytes) => {
-                Anchors::decode(&bytes).map_err(|source| SidecarError::Anchors { path: path.clone(), source })?
+                let anchors =
+                    Anchors::decode(&bytes).map_err(|source| SidecarError::Anchors { path: path.clone(), source })?;
+                // Whoever renamed it may have ended before the name was durable, and it is obeyed from here on.
+                sync_folder(&*volume, wal_dir)?;
+                anchors
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Anchors::new(pair),
             Err(error) => return Err(io("read", &path)(error)),
@@ -33,39 +55,44 @@ impl AnchorStore {
         if anchors.pair != pair {
             return Err(SidecarError::OtherPair { found: anchors.pair, wanted: pair.to_owned() });
         }
-        Ok(Self { path, anchors })
+        Ok(Self { volume, path, anchors })
     }
 
     /// The anchors as they are on disk.
-    pub(super) fn current(&self) -> Anchors {
+    #[must_use]
+    pub fn current(&self) -> Anchors {
         self.anchors.clone()
     }
 
     /// Changes the anchors; when this returns, the change is durable. Nothing is written when nothing changes.
-    pub(super) fn update(&mut self, change: impl FnOnce(&mut Anchors)) -> Result<(), SidecarError> {
+    ///
+    /// # Errors
+    /// When it cannot be written. On disk is then the old or the new one; in memory the old one, so that the next change
+    /// writes the whole file again.
+    pub fn update(&mut self, change: impl FnOnce(&mut Anchors)) -> Result<(), SidecarError> {
         let mut next = self.anchors.clone();
         change(&mut next);
         if next != self.anchors {
-            write_durably(&self.path, &next.encode())?;
+            self.write_durably(&next.encode())?;
             self.anchors = next;
         }
         Ok(())
     }
-}
 
-/// Write, fsync, rename, fsync of the folder.
-fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), SidecarError> {
-    let partial = path.with_extension("partial");
-    let mut file = File::create(&partial).map_err(io("create", &partial))?;
-    file.write_all(bytes).map_err(io("write", &partial))?;
-    file.sync_all().map_err(io("fsync", &partial))?;
-    fs::rename(&partial, path).map_err(io("rename", &partial))?;
-    sync_folder(path.parent().unwrap_or(Path::new(".")))
+    /// Write, fsync, rename, fsync of the folder.
+    fn write_durably(&self, bytes: &[u8]) -> Result<(), SidecarError> {
+        let partial = self.path.with_extension("partial");
+        let mut file = self.volume.create(&partial, MODE).map_err(io("create", &partial))?;
+        file.write_all_at(bytes, 0).map_err(io("write", &partial))?;
+        file.sync_data().map_err(io("fsync", &partial))?;
+        self.volume.rename(&partial, &self.path).map_err(io("rename", &partial))?;
+        sync_folder(&*self.volume, self.path.parent().unwrap_or(Path::new(".")))
+    }
 }
 
 /// Makes renames, new files and removals in a folder durable.
-pub(super) fn sync_folder(folder: &Path) -> Result<(), SidecarError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io("fsync", folder))
+pub(super) fn sync_folder(volume: &dyn Volume, folder: &Path) -> Result<(), SidecarError> {
+    volume.sync_folder(folder).map_err(io("fsync", folder))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ mod tail;
 #[cfg(test)]
 mod testkit;
 
-pub use append::{LogAppender, SegmentFile, SegmentStore};
+pub use append::LogAppender;
 pub use error::{AppendError, ReadError, TailError};
 pub use folder::{SegmentPath, list_segments, stopped_log_dir, tablet_wal_dir, wal_tablets};
 pub use scan::{Damage, LogScan, Place, Rule, SegmentEnd, SegmentScan, read_log, scan};

@@ -97,13 +97,18 @@ impl SegmentReader {
         }
     }
 
-    /// True if the file ends as a closed segment does.
+    /// True if the file ends as a closed segment does, and there is more between here and there than the footer: nobody closes
+    /// a segment before its batches are written, but the footer itself may be cut short.
     pub(super) fn ends_closed(&self) -> Result<bool, ReadError> {
         let Some(at) = self.size()?.checked_sub(12) else {
             return Ok(false);
         };
-        let mut magic = [0; 8];
-        Ok(self.read_at(at, &mut magic)? == magic.len() && &magic == b"closedls")
+        let mut trailer = [0; 12];
+        if self.read_at(at, &mut trailer)? != trailer.len() || !trailer.starts_with(b"closedls") {
+            return Ok(false);
+        }
+        let length = trailer.last_chunk().map_or(0, |length| u32::from_le_bytes(*length));
+        Ok(at.checked_sub(u64::from(length)) != Some(self.decoder.offset()))
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, ReadError> {
