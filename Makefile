@@ -35,6 +35,7 @@ test: prepare lint test-rust test-client test-e2e ## Everything: lints, pure tes
 prepare: ## Install and build what the tests run: Kubernetes, Kudu
 	deploy/local/cluster build
 	deploy/local/kudu-dist 1.18.1
+	deploy/local/kudu-dist 1.17.1
 
 .PHONY: build
 build: ## Build the program

@@ -35,7 +35,7 @@ pub(crate) const PROMOTION_FLAGS: [&str; 2] =
 
 /// The folder of Kudu's programs.
 static DIST: LazyLock<PathBuf> = LazyLock::new(|| {
-    let dist = std::env::var_os("KUDU_DIST").map_or_else(fetched_dist, PathBuf::from);
+    let dist = std::env::var_os("KUDU_DIST").map_or_else(|| dist_of(KUDU_VERSION), PathBuf::from);
     assert!(
         dist.join("bin/kudu-master").is_file(),
         "there is no bin/kudu-master in {}: set KUDU_DIST to an unpacked kudu-binary {KUDU_VERSION}, or unset it",
@@ -44,16 +44,14 @@ static DIST: LazyLock<PathBuf> = LazyLock::new(|| {
     dist
 });
 
-/// Kudu's programs as `deploy/local/kudu-dist` fetches them: it prints their folder.
-fn fetched_dist() -> PathBuf {
+/// Another release, as `deploy/local/kudu-dist` fetches it: it prints the folder.
+pub(crate) fn dist_of(version: &str) -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/local/kudu-dist");
-    let output = Command::new(&script).arg(KUDU_VERSION).stderr(Stdio::inherit()).output().unwrap_or_else(|error| {
-        panic!(
-            "these tests need Kudu {KUDU_VERSION}, and KUDU_DIST is not set; cannot run {}: {error}",
-            script.display()
-        )
-    });
-    assert!(output.status.success(), "{} {KUDU_VERSION} failed, see above; or set KUDU_DIST", script.display());
+    let output =
+        Command::new(&script).arg(version).stderr(Stdio::inherit()).output().unwrap_or_else(|error| {
+            panic!("these tests need Kudu {version}; cannot run {}: {error}", script.display())
+        });
+    assert!(output.status.success(), "{} {version} failed, see above; or set KUDU_DIST", script.display());
     PathBuf::from(text(&output.stdout).trim())
 }
 

@@ -10,6 +10,7 @@ mod gap;
 #[path = "../kudu/harness.rs"]
 mod kudu;
 mod losses;
+mod matrix;
 mod member;
 mod pair;
 mod refusals;

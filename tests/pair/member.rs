@@ -45,6 +45,10 @@ pub(crate) struct Member {
     pub(crate) ip: Ipv4Addr,
     /// Where kudu-master serves: the same for all members, as the Service's address is.
     pub(crate) rpc: String,
+    /// The folder of the Kudu that it runs.
+    pub(crate) kudu: PathBuf,
+    /// Flags of its kudu-master beside those that all members have.
+    pub(crate) flags: Vec<String>,
     launcher: Option<Process>,
     sidecar: Option<Process>,
     /// When this test saw the master of a launcher that it killed dead.
@@ -61,8 +65,18 @@ impl Member {
         for volume in ["wal", "data"] {
             fs::create_dir(dir.path().join(volume)).expect("a volume");
         }
-        let rpc = rpc.to_owned();
-        Self { name, ip: kudu::loopback(), rpc, launcher: None, sidecar: None, deaths: Vec::new(), disk: None, dir }
+        Self {
+            name,
+            ip: kudu::loopback(),
+            rpc: rpc.to_owned(),
+            kudu: kudu::dist().to_owned(),
+            flags: Vec::new(),
+            launcher: None,
+            sidecar: None,
+            deaths: Vec::new(),
+            disk: None,
+            dir,
+        }
     }
 
     /// Puts the log on a small disk.
@@ -92,6 +106,11 @@ impl Member {
 
     /// Writes the sidecar's configuration.
     pub(crate) fn configure(&self, pair: &str, slaves: &[&Self], master: Option<&Self>) {
+        self.configure_by(pair, slaves, master.map(|master| (master.link(), master)));
+    }
+
+    /// The same, with another address at which it finds its master's sidecar.
+    pub(crate) fn configure_by(&self, pair: &str, slaves: &[&Self], master: Option<(String, &Self)>) {
         let slaves: serde_json::Map<_, _> =
             slaves.iter().map(|slave| (slave.name.to_owned(), slave.ip.to_string().into())).collect();
         let [ca, certificate, key] = self.certificate_files();
@@ -105,7 +124,7 @@ impl Member {
             "listen": self.link(),
             "reportListen": format!("{}:8061", self.ip),
             "slaves": slaves,
-            "master": master.map(|master| serde_json::json!({ "link": master.link(), "rpc": master.rpc })),
+            "master": master.map(|(link, master)| serde_json::json!({ "link": link, "rpc": master.rpc })),
             "walDir": self.path("wal"),
             "dataDir": self.path("data"),
             "launcherSocket": self.path("launcher.sock"),
@@ -126,8 +145,8 @@ impl Member {
         command.arg("launcher");
         command.arg("--socket").arg(self.path("launcher.sock"));
         command.arg("--wal-dir").arg(self.path("wal")).arg("--data-dir").arg(self.path("data"));
-        command.arg("--kudu-bin-dir").arg(kudu::dist().join("bin"));
-        command.args(["--rpc-bind", &self.rpc, "--"]).args(MASTER_FLAGS);
+        command.arg("--kudu-bin-dir").arg(self.kudu.join("bin"));
+        command.args(["--rpc-bind", &self.rpc, "--"]).args(MASTER_FLAGS).args(&self.flags);
         self.launcher = Some(self.spawn(command, "launcher.log", "kudu.log"));
     }
 
@@ -314,8 +333,18 @@ impl Member {
 
     /// The log folder of a member whose kudu-master is stopped.
     pub(crate) fn log_on_disk(&self) -> PathBuf {
+        stopped_log_dir(&self.log_folder())
+    }
+
+    /// The folder of its catalog's log.
+    pub(crate) fn log_folder(&self) -> PathBuf {
+        self.generation_folders().0.join("wals").join(SYS_CATALOG_TABLET_ID)
+    }
+
+    /// Where its kudu-master has its log, and where its data.
+    pub(crate) fn generation_folders(&self) -> (PathBuf, PathBuf) {
         let [generation] = &self.generations()[..] else { panic!("{:?}", self.generations()) };
-        stopped_log_dir(&self.path("wal").join(generation).join("wals").join(SYS_CATALOG_TABLET_ID))
+        (self.path("wal").join(generation), self.path("data").join(generation))
     }
 }
 

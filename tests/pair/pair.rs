@@ -55,6 +55,11 @@ impl Pair {
         self.add_tablet_server();
     }
 
+    /// Lets b find a's sidecar at another address.
+    pub(crate) fn route(&self, link: impl ToString) {
+        self.b.configure_by(PAIR, &[&self.a], Some((link.to_string(), &self.a)));
+    }
+
     /// Starts a tablet server that reports to the pair.
     pub(crate) fn add_tablet_server(&mut self) {
         self.tablets = Some(TabletServer::start(&self.client));
