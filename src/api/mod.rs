@@ -6,11 +6,15 @@
 //! operator that was rolled back must still look after pairs under a newer definition.
 
 pub mod crd;
+pub mod encryption;
 pub mod names;
 pub mod pair;
+pub mod replication;
 pub mod spec;
 pub mod status;
 
+pub use encryption::{Encryption, IssuerRef};
 pub use pair::{KuduMasterPair, KuduMasterPairSpec};
+pub use replication::ReplicationSpec;
 pub use spec::*;
 pub use status::*;

@@ -38,6 +38,13 @@ pub const MASTER_CONTAINER: &str = "kudu-master";
 /// Container that runs the sidecar.
 pub const REPLICATION_CONTAINER: &str = "replication";
 
+/// The condition that says whether members encrypt what they say to each other.
+pub const STREAM_ENCRYPTED: &str = "StreamEncrypted";
+
+/// Most members that a pair can have. Their certificates are mounted into every pod, since another number of standbys must not
+/// change the pods.
+pub const MAX_MEMBERS: i32 = 5;
+
 /// Longest name of a pair: a pod's name is `<pair>-N` and the StatefulSet adds `-<hash of 10>` as a label value, which
 /// must fit into 63 characters.
 pub const PAIR_NAME_MAX_CHARS: usize = 52;
@@ -70,4 +77,19 @@ pub fn lease(pair: &str) -> String {
 /// DNS name of one member inside its namespace's search path.
 pub fn member_host(pair: &str, member: &str, namespace: &str) -> String {
     format!("{member}.{}.{namespace}.svc", members_service(pair))
+}
+
+/// Name of the Secret with the authority of a pair's members. Only the operator reads it.
+pub fn authority_secret(pair: &str) -> String {
+    format!("{pair}-replication-ca")
+}
+
+/// Name of the Secret with a member's certificate that the operator issued.
+pub fn managed_secret(member: &str) -> String {
+    format!("{member}-replication-tls")
+}
+
+/// Name of cert-manager's Certificate for a member, and of the Secret that cert-manager puts it into.
+pub fn cert_manager_secret(member: &str) -> String {
+    format!("{member}-replication-cert-manager")
 }

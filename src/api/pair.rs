@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    replication::ReplicationSpec,
     spec::{FailoverSpec, KuduSpec, SchedulingSpec, StorageSpec, resources_schema},
     status::PairStatus,
 };
@@ -65,6 +66,10 @@ pub struct KuduMasterPairSpec {
     /// can be taken from it.
     #[serde(default)]
     pub failover: FailoverSpec,
+
+    /// How the active's log gets to its standbys.
+    #[serde(default)]
+    pub replication: ReplicationSpec,
 
     /// While true, the operator changes nothing: no failover, no switchover, no update of objects. Masters that run go
     /// on and the status is kept up to date. Default: false.

@@ -54,6 +54,9 @@ pub struct SidecarArgs {
     /// Where the read-only report, health and readiness are served.
     #[arg(long, default_value = "0.0.0.0:8061")]
     report_listen: SocketAddr,
+    /// Folder of the pair's certificates, for the stream between members.
+    #[arg(long, default_value = "/etc/kudu-pair/certificates")]
+    certificates: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -102,7 +105,7 @@ impl SidecarArgs {
         let member = self.member.context("--member: needed with --coordinator kubernetes")?;
         let pod_uid = self.pod_uid.context("--pod-uid: needed with --coordinator kubernetes")?;
         let client = kube::Client::try_default().await.context("no access to the Kubernetes API")?;
-        let coordinator = KubernetesCoordinator::begin(client, &namespace, &pair, &member);
+        let coordinator = KubernetesCoordinator::begin(client, &namespace, &pair, &member, &self.certificates);
         let config = SidecarConfig {
             identity_prefix: format!("{member}/{pod_uid}"),
             data_dir: self.data_dir.unwrap_or_else(|| self.wal_dir.clone()),

@@ -15,6 +15,7 @@ use kube::{
 use super::{
     apply,
     build::{self, BuildInput, PairObjects},
+    certificates,
     context::{Applied, Context},
     error::{Error, within},
     leases::{self, PairKey},
@@ -26,7 +27,10 @@ use crate::{
         KuduMasterPair,
         names::{self, FIELD_MANAGER},
     },
-    failover::action::{Action, PairEvent},
+    failover::{
+        action::{Action, PairEvent},
+        observation::CertificatesSeen,
+    },
 };
 
 /// A write takes milliseconds; one that hangs is dropped and everything is observed anew.
@@ -51,6 +55,7 @@ pub(crate) async fn act(context: &Context, key: &PairKey, seen: &Seen, action: A
         }
         Action::FenceLease { resource_version, epoch } => fence(context, key, seen, &resource_version, epoch).await,
         Action::ApplyObjects { active } => {
+            look_after_certificates(context, key, pair).await?;
             let wanted = Applied { generation: pair.metadata.generation, active };
             if context.memory.is_applied(key, &wanted) { Ok(()) } else { apply_all(context, key, pair, wanted).await }
         }
@@ -86,6 +91,23 @@ async fn fence(context: &Context, key: &PairKey, seen: &Seen, resource_version: 
     let written =
         within(WRITE, "fence the Lease", api(context, key).replace(&names::lease(&key.1), &params(), &fenced)).await?;
     context.leases.look(&written);
+    Ok(())
+}
+
+/// Before the objects are applied, so that a new member finds its certificate. Nothing that goes wrong here keeps anything else
+/// from being done: it shows in a condition.
+async fn look_after_certificates(context: &Context, key: &PairKey, pair: &KuduMasterPair) -> Result<(), Error> {
+    let generation = pair.metadata.generation;
+    if !context.memory.certificates_are_due(key, generation) {
+        return Ok(());
+    }
+    let input = input(context, pair)?;
+    let seen = in_time(certificates::look_after(&context.client, &input, jiff::Timestamp::now())).await;
+    let seen = seen.unwrap_or_else(|error| {
+        tracing::warn!(?key, %error, "the members' certificates cannot be looked after");
+        CertificatesSeen::Missing { reason: "CertificatesFailed", message: error.to_string() }
+    });
+    context.memory.certificates_seen(key, generation, seen);
     Ok(())
 }
 

@@ -42,6 +42,14 @@ pub enum ApplyError {
         /// Why.
         source: kube::Error,
     },
+    /// For a person.
+    #[error("{object} cannot be used: {why}; correct it, or delete it to have it made anew")]
+    Unusable {
+        /// Kind and name.
+        object: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// For a person, unless it is left from an earlier pair of the same name, which the garbage collector removes.
     #[error("{object} is there already and does not belong to this pair; delete it or give the pair another name")]
     NotOurs {
@@ -109,7 +117,7 @@ where
         .map_err(|source| ApplyError::Apply { object: object(wanted), source })
 }
 
-fn shares_owner(wanted: &impl ResourceExt, live: &impl ResourceExt) -> bool {
+pub(super) fn shares_owner(wanted: &impl ResourceExt, live: &impl ResourceExt) -> bool {
     let owners = live.owner_references();
     wanted.owner_references().iter().all(|ours| owners.iter().any(|owner| owner.uid == ours.uid))
 }

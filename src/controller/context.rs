@@ -16,7 +16,7 @@ use super::{
     leases::{LeaseClocks, PairKey},
     report::Reports,
 };
-use crate::wal::OpId;
+use crate::{failover::observation::CertificatesSeen, wal::OpId};
 
 /// What a reconciliation needs.
 pub(crate) struct Context {
@@ -38,6 +38,7 @@ pub(crate) struct Memory(Mutex<HashMap<PairKey, PairMemory>>);
 #[derive(Default)]
 pub(crate) struct PairMemory {
     applied: Option<(Applied, Instant)>,
+    certificates: Option<(Option<i64>, CertificatesSeen, Instant)>,
     status_written: Option<Instant>,
     active_head: Option<(i64, OpId)>,
 }
@@ -51,6 +52,9 @@ pub(crate) struct Applied {
 
 /// Objects are applied again after so long even when nothing changed, which undoes what others changed in them.
 const APPLY_AGAIN: Duration = Duration::from_secs(60);
+
+/// Certificates are looked at again after so long while some are missing.
+const LOOK_FOR_CERTIFICATES_AGAIN: Duration = Duration::from_secs(5);
 
 impl Memory {
     fn with<T>(&self, key: &PairKey, change: impl FnOnce(&mut PairMemory) -> T) -> T {
@@ -67,6 +71,27 @@ impl Memory {
     /// Remembers that this was applied.
     pub(crate) fn applied(&self, key: &PairKey, applied: Applied) {
         self.with(key, |pair| pair.applied = Some((applied, Instant::now())));
+    }
+
+    /// Whether the certificates of this generation of the pair have to be looked after.
+    pub(crate) fn certificates_are_due(&self, key: &PairKey, generation: Option<i64>) -> bool {
+        self.with(key, |pair| match &pair.certificates {
+            Some((of, CertificatesSeen::Issued, at)) if *of == generation => at.elapsed() >= APPLY_AGAIN,
+            Some((of, CertificatesSeen::Missing { .. }, at)) if *of == generation => {
+                at.elapsed() >= LOOK_FOR_CERTIFICATES_AGAIN
+            }
+            _ => true,
+        })
+    }
+
+    /// Remembers how the certificates were.
+    pub(crate) fn certificates_seen(&self, key: &PairKey, generation: Option<i64>, seen: CertificatesSeen) {
+        self.with(key, |pair| pair.certificates = Some((generation, seen, Instant::now())));
+    }
+
+    /// How the certificates were when they were last looked after.
+    pub(crate) fn certificates(&self, key: &PairKey) -> Option<CertificatesSeen> {
+        self.with(key, |pair| pair.certificates.as_ref().map(|(_, seen, _)| seen.clone()))
     }
 
     /// How long ago this process wrote the status.

@@ -96,7 +96,7 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Self::Conflict { .. } | Self::Timeout { .. } | Self::Api { .. } => Class::Retry,
-            Self::Apply { source: ApplyError::NotOurs { .. } } => Class::OperatorNeeded,
+            Self::Apply { source: ApplyError::NotOurs { .. } | ApplyError::Unusable { .. } } => Class::OperatorNeeded,
             Self::Apply { .. } => Class::Retry,
             Self::InvalidPair { .. } => Class::WaitForChange,
             Self::InvalidLease { .. } | Self::Refused { .. } | Self::Listen { .. } => Class::OperatorNeeded,

@@ -7,6 +7,7 @@
 mod act;
 pub mod apply;
 pub mod build;
+pub mod certificates;
 mod context;
 pub mod error;
 pub mod health;

@@ -66,6 +66,7 @@ pub(crate) async fn observe(context: &Context, key: &PairKey) -> Result<Option<S
         update_revision: update_revision(context, key),
         service_active: service.and_then(|service| service.spec?.selector?.remove(names::POD_NAME_LABEL)),
         active_head: active_head(context, key, &pair, &members),
+        certificates: context.memory.certificates(key),
         status_written_ago: context.memory.status_written_ago(key),
         fresh_uuid: uuid::Uuid::new_v4().simple().to_string(),
         now: now(),

@@ -7,6 +7,7 @@ pub mod action;
 pub mod bounds;
 mod choose;
 pub mod decide;
+mod encryption;
 mod fence;
 mod initialize;
 pub mod lease;

@@ -29,12 +29,28 @@ pub struct Observation {
     pub service_active: Option<String>,
     /// The highest head that the active itself has reported in this reign, as this process remembers it.
     pub active_head: Option<OpId>,
+    /// How the members' certificates were when this process last looked after them; none before.
+    pub certificates: Option<CertificatesSeen>,
     /// How long ago this process wrote the status; none when it never did.
     pub status_written_ago: Option<Duration>,
     /// A random uuid of 32 hexadecimal digits, should a catalog have to be formatted.
     pub fresh_uuid: String,
     /// The time, for records that people read; durations are never measured by it.
     pub now: Timestamp,
+}
+
+/// How the members' certificates are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificatesSeen {
+    /// Every member has been given one.
+    Issued,
+    /// Not yet, or they cannot be looked after.
+    Missing {
+        /// One word for a condition's reason.
+        reason: &'static str,
+        /// What is missing and what to do.
+        message: String,
+    },
 }
 
 /// One member.

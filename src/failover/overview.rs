@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{
     action::Waiting,
+    encryption,
     observation::{MemberSeen, Observation},
     rolling,
 };
@@ -105,14 +106,14 @@ fn lag_text(seen: &Observation, active: &str) -> String {
 }
 
 /// One condition before its times are known.
-struct Said {
+pub(super) struct Said {
     type_: &'static str,
     status: &'static str,
     reason: String,
     message: String,
 }
 
-fn said(type_: &'static str, holds: bool, reason: impl Into<String>, message: impl Into<String>) -> Said {
+pub(super) fn said(type_: &'static str, holds: bool, reason: impl Into<String>, message: impl Into<String>) -> Said {
     Said { type_, status: if holds { "True" } else { "False" }, reason: reason.into(), message: message.into() }
 }
 
@@ -123,12 +124,7 @@ fn conditions(seen: &Observation, status: &PairStatus, waiting: Option<&Waiting>
         catalog_formatted(status),
         switching(status, waiting),
         spec_accepted(seen, status),
-        said(
-            "StreamEncrypted",
-            false,
-            "PlainText",
-            "members talk in plain text: keep other pods from their ports with a NetworkPolicy",
-        ),
+        encryption::condition(seen),
         paused(seen),
     ];
     let generation = seen.pair.metadata.generation;

@@ -243,3 +243,105 @@ async fn open(address: &str, from: IpAddr) -> std::io::Result<TcpStream> {
     }
     Err(last)
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::{
+        pki::Issued,
+        replication::message::Heartbeat,
+        sidecar::security::tests::{authority, changeable, write},
+    };
+
+    fn credentials(authority: &Issued, member: &str) -> Mode {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = write(folder.path(), authority, member);
+        let material = files.read().expect("files");
+        Mode::Tls(files.credentials(&material, &format!("{member}.demo"), Timestamp::now()).expect("credentials"))
+    }
+
+    /// Two members with their links to each other: what the standby has, what the active has, and how to change that.
+    struct Two {
+        standby: Result<Link, SidecarError>,
+        active: Result<Link, SidecarError>,
+        modes: [watch::Sender<Mode>; 2],
+    }
+
+    async fn two(standby: Mode, active: Mode) -> Two {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
+        let to = Addresses {
+            link: listener.local_addr().expect("an address").to_string(),
+            rpc: String::new(),
+            certificate_name: Ok("active.demo".to_owned()),
+        };
+        let ((here, standby), (there, active)) = (changeable(standby), changeable(active));
+        let accept = async {
+            let (stream, address) = listener.accept().await.expect("a connection");
+            Link::accept(stream, address, active).await
+        };
+        let connect = async {
+            let mut link = Link::connect("active", &to, IpAddr::from([0, 0, 0, 0]), standby).await?;
+            link.send(1, beat()).await?;
+            Ok(link)
+        };
+        let (active, standby) = tokio::join!(accept, connect);
+        Two { standby, active, modes: [here, there] }
+    }
+
+    fn beat() -> Message {
+        Message::Heartbeat(Heartbeat { current_head: None, serving: true })
+    }
+
+    #[tokio::test]
+    async fn a_link_outlives_its_certificates_and_ends_with_its_kind() {
+        let authority = authority();
+        let Two { standby, active, modes } =
+            two(credentials(&authority, "standby"), credentials(&authority, "active")).await;
+        let (mut standby, mut active) = (standby.expect("a link"), active.expect("a link"));
+        assert_eq!(active.impostor("standby.demo"), None);
+        assert!(active.impostor("active.demo").expect("another name").contains("is for standby.demo"));
+        assert_eq!(active.receive().await.expect("a message"), (1, beat()));
+
+        for [new_standby, new_active] in [
+            ["standby", "active"].map(|member| credentials(&authority, member)),
+            ["standby", "active"].map(|_| Mode::Waiting("for certificates of another kind".to_owned())),
+        ] {
+            modes[0].send_replace(new_standby);
+            modes[1].send_replace(new_active);
+            active.send(2, beat()).await.expect("sent");
+            assert_eq!(standby.receive().await.expect("a message"), (2, beat()));
+        }
+        modes[0].send_replace(Mode::Plaintext);
+        let error = standby.receive().await.expect_err("it is not wanted any more").to_string();
+        assert!(error.contains("talk in another way from now on"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_link_in_plain_text_ends_once_its_member_can_encrypt() {
+        let Two { standby, active, modes } = two(Mode::Plaintext, Mode::Plaintext).await;
+        let (_standby, mut active) = (standby.expect("a link"), active.expect("a link"));
+        assert_eq!(active.impostor("whoever.demo"), None, "in plain text everybody is who they say they are");
+        modes[1].send_replace(Mode::Waiting("for a certificate".to_owned()));
+        assert_eq!(active.receive().await.expect("a message"), (1, beat()));
+        modes[1].send_replace(credentials(&authority(), "active"));
+        active.receive().await.expect_err("it is not wanted any more");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_certificate_makes_no_link() {
+        let waiting = || Mode::Waiting("for its certificate".to_owned());
+        let authority = authority();
+        for other in [Mode::Plaintext, credentials(&authority, "standby")] {
+            let both = two(other, waiting()).await;
+            let error = both.active.expect_err("nothing is accepted").to_string();
+            assert!(error.contains("for its certificate"), "{error}");
+        }
+        let (_mode, security) = changeable(waiting());
+        let to = Addresses { link: "127.0.0.1:1".to_owned(), rpc: String::new(), certificate_name: Err(String::new()) };
+        let dialled = Link::connect("active", &to, IpAddr::from([0, 0, 0, 0]), security).await;
+        assert!(dialled.expect_err("nothing is dialled").to_string().contains("for its certificate"));
+    }
+}

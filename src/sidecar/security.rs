@@ -21,6 +21,8 @@ pub(super) enum Source {
     Plaintext,
     /// Certificates in these files.
     Files(TlsFiles),
+    /// Not known yet; why.
+    Unknown(&'static str),
 }
 
 /// What a new link is to be made with.
@@ -131,6 +133,7 @@ impl Looking {
     fn see(&mut self, source: &Source, seen: Option<Result<TlsMaterial, TlsError>>) {
         let files = match source {
             Source::Plaintext => return self.enter(Mode::Plaintext),
+            Source::Unknown(why) => return self.enter(Mode::Waiting((*why).to_owned())),
             Source::Files(files) => files,
         };
         let Some(seen) = seen else { return };
@@ -175,6 +178,125 @@ impl Looking {
 fn read(source: &Source) -> Option<Result<TlsMaterial, TlsError>> {
     match source {
         Source::Files(files) => Some(files.read()),
-        Source::Plaintext => None,
+        Source::Plaintext | Source::Unknown(_) => None,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+    use crate::pki::{self, Issued, issue};
+
+    /// A security that the test changes.
+    pub(crate) fn changeable(mode: Mode) -> (watch::Sender<Mode>, LinkSecurity) {
+        let (sender, receiver) = watch::channel(mode);
+        (sender, LinkSecurity(receiver))
+    }
+
+    pub(crate) fn authority() -> Issued {
+        issue::authority("demo", Timestamp::now()).unwrap()
+    }
+
+    /// Writes a member's certificate into a folder.
+    pub(crate) fn write(folder: &Path, authority: &Issued, member: &str) -> TlsFiles {
+        let files = TlsFiles { ca: folder.join("ca"), certificate: folder.join("crt"), key: folder.join("key") };
+        let made = issue::member("demo", authority, &pki::manual_name("demo", member), Timestamp::now()).unwrap();
+        fs::create_dir_all(folder).unwrap();
+        fs::write(&files.ca, &authority.certificate).unwrap();
+        fs::write(&files.certificate, made.certificate).unwrap();
+        fs::write(&files.key, made.key).unwrap();
+        files
+    }
+
+    fn looking() -> (Looking, LinkSecurity) {
+        let (sender, receiver) = watch::channel(Mode::Waiting("begun".to_owned()));
+        (Looking { name: "one.demo".to_owned(), sender, used: None, complaint: None }, LinkSecurity(receiver))
+    }
+
+    fn look(looking: &mut Looking, source: &Source) -> LinkEncryption {
+        looking.see(source, read(source));
+        LinkSecurity(looking.sender.subscribe()).shown()
+    }
+
+    #[test]
+    fn a_member_waits_for_its_certificate_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut looking, _security) = looking();
+        let files = TlsFiles {
+            ca: folder.path().join("ca"),
+            certificate: folder.path().join("crt"),
+            key: folder.path().join("key"),
+        };
+        let LinkEncryption::Waiting(why) = look(&mut looking, &Source::Files(files)) else { panic!("without files") };
+        assert!(
+            why.contains("waits for its certificate") && why.contains("tls.ca") && why.contains("cannot be read"),
+            "{why}"
+        );
+        let files = write(folder.path(), &authority(), "one");
+        assert_eq!(look(&mut looking, &Source::Files(files)), LinkEncryption::Tls);
+    }
+
+    #[test]
+    fn what_cannot_be_used_does_not_replace_what_can() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut looking, _security) = looking();
+        let files = write(folder.path(), &authority(), "one");
+        let source = Source::Files(files.clone());
+        assert_eq!(look(&mut looking, &source), LinkEncryption::Tls);
+        let spoil: [&dyn Fn(); 4] = [
+            &|| fs::write(&files.key, "half").unwrap(),
+            // Another member's, though of the same authority.
+            &|| drop(write(folder.path(), &authority(), "two")),
+            // An authority that did not issue it.
+            &|| fs::write(&files.ca, authority().certificate).unwrap(),
+            &|| fs::remove_file(&files.certificate).unwrap(),
+        ];
+        for spoil in spoil {
+            spoil();
+            assert_eq!(look(&mut looking, &source), LinkEncryption::Tls);
+            assert!(looking.complaint.take().is_some(), "nothing was said");
+        }
+    }
+
+    #[test]
+    fn another_kind_of_certificates_is_not_replaced_by_those_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut looking, _security) = looking();
+        let managed = Source::Files(write(&folder.path().join("managed"), &authority(), "one"));
+        assert_eq!(look(&mut looking, &managed), LinkEncryption::Tls);
+        let absent = folder.path().join("absent");
+        let other = TlsFiles { ca: absent.clone(), certificate: absent.clone(), key: absent };
+        assert!(matches!(look(&mut looking, &Source::Files(other)), LinkEncryption::Waiting(_)));
+        assert_eq!(look(&mut looking, &managed), LinkEncryption::Tls);
+        assert_eq!(look(&mut looking, &Source::Plaintext), LinkEncryption::Plaintext);
+        assert_eq!(look(&mut looking, &managed), LinkEncryption::Tls);
+    }
+
+    #[test]
+    fn an_ended_certificate_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = write(folder.path(), &authority(), "one");
+        let later = Timestamp::now() + issue::MEMBER_LIFE + issue::BACKDATE;
+        let error = files.credentials(&files.read().unwrap(), "one.demo", later).unwrap_err().to_string();
+        assert!(error.contains("tls.certificate") && error.contains("expired"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn files_that_appear_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = TlsFiles {
+            ca: folder.path().join("ca"),
+            certificate: folder.path().join("crt"),
+            key: folder.path().join("key"),
+        };
+        let (_source, sources) = watch::channel(Source::Files(files));
+        let keeper = SecurityKeeper::begin(sources, "one.demo".to_owned());
+        let mut security = keeper.security();
+        assert!(matches!(security.shown(), LinkEncryption::Waiting(_)));
+        write(folder.path(), &authority(), "one");
+        let found = security.0.wait_for(|mode| matches!(mode, Mode::Tls(_)));
+        tokio::time::timeout(Duration::from_secs(60), found).await.unwrap().unwrap();
     }
 }

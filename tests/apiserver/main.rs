@@ -2,6 +2,7 @@
 //!
 //! No cluster is needed: etcd and kube-apiserver run for the length of each test. See [`server::programs`].
 
+mod certificates;
 mod chart;
 mod objects;
 mod refusals;

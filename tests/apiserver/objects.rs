@@ -214,7 +214,14 @@ async fn the_controller_may_do_no_more_than_it_needs(admin: &Client, account: &s
     for verb in ["get", "list", "watch"] {
         wanted.extend([("kudupair.io", "kudumasterpairs", verb, true), ("", "pods", verb, true)]);
         wanted.extend([("", "persistentvolumeclaims", verb, false), ("coordination.k8s.io", "leases", verb, true)]);
-        wanted.extend([("", "secrets", verb, false), ("", "nodes", verb, false), ("", "configmaps", verb, false)]);
+        wanted.extend([("", "nodes", verb, false), ("", "configmaps", verb, false)]);
+        wanted.extend([("", "secrets", verb, verb == "get")]);
+    }
+    for (verb, expected) in [("create", true), ("update", true), ("patch", false), ("delete", false)] {
+        wanted.push(("", "secrets", verb, expected));
+    }
+    for (verb, expected) in [("get", true), ("create", true), ("patch", true), ("list", false), ("delete", false)] {
+        wanted.push(("cert-manager.io", "certificates", verb, expected));
     }
     wanted.extend([
         ("kudupair.io", "kudumasterpairs/status", "update", true),

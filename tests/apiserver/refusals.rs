@@ -63,6 +63,22 @@ fn refusals() -> Vec<Refusal> {
             "failover: {killTimeMilliseconds: 0}",
             &["spec.failover.killTimeMilliseconds", "greater than or equal to 100"],
         ),
+        refusal(
+            "replication: {encryption: Sometimes}",
+            &["spec.replication.encryption", "\"Sometimes\"", "\"Managed\", \"CertManager\", \"Plaintext\""],
+        ),
+        refusal(
+            "replication: {encryption: CertManager}",
+            &["spec.replication.issuerRef", "issuerRef is needed with the encryption CertManager"],
+        ),
+        refusal(
+            "replication: {issuerRef: {name: house}}",
+            &["spec.replication.issuerRef", "and only with it; set it, or remove it"],
+        ),
+        refusal(
+            "replication: {encryption: CertManager, issuerRef: {kind: Issuer}}",
+            &["spec.replication.issuerRef.name", "Required value"],
+        ),
         refusal("replicas: 3", &["unknown field \"spec.replicas\""]),
         refusal("kudu: {flag: {}}", &["unknown field \"spec.kudu.flag\""]),
         refusal(
@@ -146,6 +162,8 @@ async fn good_pairs_are_taken(client: &Client) {
         ("smallest", "storage: {wal: {size: 64Mi}, data: {size: '67108864'}}"),
         ("tight", "failover: {leaseDurationMilliseconds: 5501, renewIntervalMilliseconds: 2000}"),
         ("no-rpc", "kudu: {flags: {normal: x, notify: x, default_num_replicas: '1'}}"),
+        ("plain", "replication: {encryption: Plaintext}"),
+        ("by-cert-manager", "replication: {encryption: CertManager, issuerRef: {name: house}}"),
         ("many-flags", &format!("kudu: {{flags: {{{all_flags}}}}}")),
     ] {
         let taken = send(client, "POST", PAIRS, &pair(name, spec)).await.unwrap_or_else(|message| panic!("{message}"));

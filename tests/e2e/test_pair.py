@@ -49,6 +49,26 @@ class PairTest(unittest.TestCase):
             self.assertEqual(answer["answer"], "Refused")
             self.assertIn(words, answer["message"])
 
+    def test_2_the_stream_is_encrypted_and_a_change_needs_no_new_pod(self) -> None:
+        """By default with certificates of the operator; in plain text and back while the same pods go on."""
+
+        def uids() -> str:
+            return support.cluster().kubectl("get", "pods", "-l", "kudupair.io/pair=demo", "-o", "jsonpath={.items[*].metadata.uid}")
+
+        def is_now(status: str, reason: str) -> bool:
+            condition = support.pair().condition("StreamEncrypted")
+            return (condition.get("status"), condition.get("reason")) == (status, reason)
+
+        wait_for("an encrypted stream", lambda: is_now("True", "Managed"), timeout_s=240)
+        pods, before = uids(), support.pair().status()
+        for encryption, status in (("Plaintext", "False"), ("Managed", "True")):
+            patch = f'{{"spec": {{"replication": {{"encryption": "{encryption}"}}}}}}'
+            support.cluster().kubectl("patch", "kmp", "demo", "--type=merge", "--patch", patch)
+            wait_for(f"encryption {encryption}", lambda s=status, e=encryption: is_now(s, e), timeout_s=240)
+            support.pair().wait_running(timeout_s=240)
+        after = support.pair().status()
+        self.assertEqual((after["active"], after["epoch"], uids()), (before["active"], before["epoch"], pods))
+
     def test_3_a_killed_master_is_restarted_in_place(self) -> None:
         """kill -9 of kudu-master: the same member serves on, in the same epoch."""
         before = support.pair().status()

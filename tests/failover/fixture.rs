@@ -11,7 +11,7 @@ use kudu_pair::{
     failover::{
         action::{Action, Decision},
         lease::LeaseSeen,
-        member::MemberReport,
+        member::{LinkEncryption, MemberReport},
         observation::{Heard, MemberSeen, Observation, PodSeen},
     },
     wal::OpId,
@@ -48,7 +48,7 @@ pub(crate) fn report(name: &str) -> MemberReport {
         active_heard_milliseconds_ago: None,
         standbys: Vec::new(),
         master_stopped: true,
-        encryption: None,
+        encryption: Some(LinkEncryption::Tls),
         gap: None,
         message: None,
     }
@@ -82,6 +82,7 @@ pub(crate) fn created() -> Observation {
         update_revision: Some("r1".to_owned()),
         service_active: None,
         active_head: None,
+        certificates: None,
         status_written_ago: Some(ms(200)),
         fresh_uuid: UUID.to_owned(),
         now: now(),

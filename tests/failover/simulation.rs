@@ -637,6 +637,7 @@ impl World {
             update_revision: Some("r1".to_owned()),
             service_active: self.api.service.clone(),
             active_head,
+            certificates: None,
             status_written_ago: controller.written_at.map(|written| Duration::from_millis(at - written)),
             fresh_uuid: fixture::UUID.to_owned(),
             now,

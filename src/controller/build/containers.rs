@@ -21,6 +21,7 @@ const LAUNCHER_SOCKET: &str = "/run/kudu-pair/launcher.sock";
 const CONTROL_SOCKET: &str = "/run/kudu-pair/sidecar.sock";
 const WAL_PATH: &str = "/var/lib/kudu/wal";
 const DATA_PATH: &str = "/var/lib/kudu/data";
+const CERTIFICATES_PATH: &str = "/etc/kudu-pair/certificates";
 const API_ACCESS_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Copies the launcher out of the operator's image, so that Kudu's image stays as Apache published it.
@@ -89,11 +90,13 @@ pub(super) fn replication(input: &BuildInput<'_>) -> Container {
         ("--data-dir", if has_data_volume { DATA_PATH } else { WAL_PATH }.to_owned()),
         ("--link-listen", format!("0.0.0.0:{}", names::LINK_PORT)),
         ("--report-listen", format!("0.0.0.0:{}", names::REPORT_PORT)),
+        ("--certificates", CERTIFICATES_PATH.to_owned()),
     ]));
     let mut mounts = vec![
         mount(pod::RUN_VOLUME, RUN_PATH),
         mount(claims::WAL, WAL_PATH),
         read_only(mount(pod::API_ACCESS_VOLUME, API_ACCESS_PATH)),
+        read_only(mount(pod::CERTIFICATES_VOLUME, CERTIFICATES_PATH)),
     ];
     mounts.extend(has_data_volume.then(|| mount(claims::DATA, DATA_PATH)));
     Container {

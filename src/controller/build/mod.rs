@@ -1,5 +1,6 @@
 //! The Kubernetes objects of a pair, built from its spec. Pure: same input, same objects; [`super::apply`] sends them.
 
+mod cert_manager;
 mod claims;
 mod containers;
 mod disruption;
@@ -7,6 +8,7 @@ mod lease;
 mod meta;
 mod pod;
 mod rbac;
+mod secrets;
 mod service;
 mod stateful_set;
 #[cfg(test)]
@@ -24,10 +26,12 @@ use k8s_openapi::{
 use kube::Resource as _;
 
 pub use self::{
+    cert_manager::{certificate, certificate_resource, not_issued},
     claims::immutable_changes,
     disruption::disruption_budget,
     lease::lease,
     rbac::{role, role_binding, service_account},
+    secrets::{authority_secret, member_secret, read_material},
     service::{NOBODY, active_service, members_service},
     stateful_set::stateful_set,
 };
@@ -66,8 +70,8 @@ impl<'a> BuildInput<'a> {
     }
 }
 
-/// Everything that a pair owns, but for its Lease ([`lease`]), which is created once and then belongs to its holder, and
-/// the volume claims, which the StatefulSet makes and which outlive the pair.
+/// Everything that a pair owns, but for its Lease ([`lease`]), which is created once and then belongs to its holder, its
+/// certificates ([`super::certificates`]), which change with time, and the volume claims, which the StatefulSet makes and which outlive the pair.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PairObjects {
     /// The address that follows the active.

@@ -6,13 +6,14 @@ use k8s_openapi::{
     api::core::v1::{
         Affinity, ConfigMapProjection, DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource, KeyToPath,
         ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, ProjectedVolumeSource,
-        SeccompProfile, ServiceAccountTokenProjection, Volume, VolumeProjection, WeightedPodAffinityTerm,
+        SeccompProfile, SecretProjection, ServiceAccountTokenProjection, Volume, VolumeProjection,
+        WeightedPodAffinityTerm,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::{BuildInput, containers, meta};
-use crate::api::{AntiAffinity, SchedulingSpec, names};
+use super::{BuildInput, containers, meta, secrets};
+use crate::api::{AntiAffinity, Encryption, SchedulingSpec, names};
 
 /// The programs that the init container copies out of the operator's image.
 pub(super) const BIN_VOLUME: &str = "bin";
@@ -22,6 +23,9 @@ pub(super) const RUN_VOLUME: &str = "run";
 pub(super) const TMP_VOLUME: &str = "tmp";
 /// What the sidecar shows to the API server.
 pub(super) const API_ACCESS_VOLUME: &str = "api-access";
+
+/// The members' certificates.
+pub(super) const CERTIFICATES_VOLUME: &str = "certificates";
 
 /// User and group `kudu` of Apache's image. Both containers run as it, because both write the log.
 const KUDU_USER: i64 = 1000;
@@ -51,7 +55,13 @@ pub(super) fn spec(input: &BuildInput<'_>) -> PodSpec {
     PodSpec {
         init_containers: Some(vec![containers::install(input)]),
         containers: vec![containers::kudu_master(input), containers::replication(input)],
-        volumes: Some(vec![scratch(BIN_VOLUME), scratch(RUN_VOLUME), scratch(TMP_VOLUME), api_access()]),
+        volumes: Some(vec![
+            scratch(BIN_VOLUME),
+            scratch(RUN_VOLUME),
+            scratch(TMP_VOLUME),
+            api_access(),
+            certificates(input),
+        ]),
         affinity: Some(affinity(input)),
         node_selector: some_unless_empty(&scheduling.node_selector, BTreeMap::is_empty),
         // Only the user's. Kubernetes adds its own for nodes that are gone (300 s): a member need not leave earlier,
@@ -142,6 +152,43 @@ fn api_access() -> Volume {
     Volume {
         name: API_ACCESS_VOLUME.to_owned(),
         projected: Some(ProjectedVolumeSource { sources: Some(vec![token, authority, namespace]), default_mode: None }),
+        ..Default::default()
+    }
+}
+
+/// The certificates of all members that there can be, in a folder for each kind and member. Pods of a StatefulSet are alike, so
+/// each has them all; the sidecar uses its own. A Secret that is not there yet, or of a kind that is not used, is left out
+/// until it is there.
+fn certificates(input: &BuildInput<'_>) -> Volume {
+    let of_member = |ordinal: i32| {
+        let member = names::member(input.name, ordinal);
+        let kinds = [
+            (Encryption::Managed, names::managed_secret(&member)),
+            (Encryption::CertManager, names::cert_manager_secret(&member)),
+        ];
+        kinds
+            .into_iter()
+            .filter_map(move |(kind, secret)| Some(projection(secret, &format!("{}/{member}", kind.folder()?))))
+    };
+    Volume {
+        name: CERTIFICATES_VOLUME.to_owned(),
+        projected: Some(ProjectedVolumeSource {
+            sources: Some((0..names::MAX_MEMBERS).flat_map(of_member).collect()),
+            // For the group, which is the sidecar's, and nobody else.
+            default_mode: Some(0o440),
+        }),
+        ..Default::default()
+    }
+}
+
+fn projection(secret: String, folder: &str) -> VolumeProjection {
+    let item = |key: &str| KeyToPath { key: key.to_owned(), path: format!("{folder}/{key}"), mode: None };
+    VolumeProjection {
+        secret: Some(SecretProjection {
+            name: secret,
+            items: Some([secrets::TRUSTED, secrets::CERTIFICATE, secrets::KEY].map(item).into()),
+            optional: Some(true),
+        }),
         ..Default::default()
     }
 }

@@ -1,6 +1,7 @@
 //! Orders from the pair's status; the Lease in the API server.
 
 use std::{
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -16,14 +17,14 @@ use tokio::{sync::watch, time::timeout};
 
 use super::{Acquired, Addresses, Renewal};
 use crate::{
-    api::{FailoverSpec, KuduMasterPair, names},
+    api::{Encryption, FailoverSpec, KuduMasterPair, names},
     clock,
     failover::{
         order::{Order, order_for},
         tenure::{self, Claim, LeaseView},
     },
     sidecar::{
-        SidecarError,
+        SidecarError, TlsFiles,
         security::{LinkSecurity, SecurityKeeper, Source},
     },
     wal::OpId,
@@ -48,22 +49,27 @@ impl Drop for KubernetesCoordinator {
 }
 
 impl KubernetesCoordinator {
-    /// Watches the pair from now on.
-    pub fn begin(client: Client, namespace: &str, pair: &str, member: &str) -> Self {
+    /// Watches the pair from now on. `certificates` is the folder of the pair's certificates.
+    pub fn begin(client: Client, namespace: &str, pair: &str, member: &str, certificates: &Path) -> Self {
         let (sender, orders) = watch::channel(Order::Wait);
+        let (source, sources) = watch::channel(Source::Unknown("the pair has not been read yet"));
         let timing = Arc::new(Mutex::new(FailoverSpec::default()));
         let pairs: Api<KuduMasterPair> = Api::namespaced(client.clone(), namespace);
-        let watcher = tokio::spawn(follow_pair(pairs, pair.to_owned(), member.to_owned(), sender, Arc::clone(&timing)));
+        let heard = Heard {
+            member: member.to_owned(),
+            certificates: certificates.to_owned(),
+            orders: sender,
+            source,
+            timing: Arc::clone(&timing),
+        };
+        let watcher = tokio::spawn(follow_pair(pairs, pair.to_owned(), heard));
         Self {
             pair: pair.to_owned(),
             namespace: namespace.to_owned(),
             leases: Api::namespaced(client, namespace),
             orders,
             timing,
-            security: SecurityKeeper::begin(
-                watch::channel(Source::Plaintext).1,
-                names::member_host(pair, member, namespace),
-            ),
+            security: SecurityKeeper::begin(sources, names::member_host(pair, member, namespace)),
             watcher,
         }
     }
@@ -217,27 +223,51 @@ fn now() -> MicroTime {
     MicroTime(jiff::Timestamp::now())
 }
 
-/// Turns each state of the pair into this member's order.
-async fn follow_pair(
-    pairs: Api<KuduMasterPair>,
-    pair: String,
+/// What the pair says, passed on.
+struct Heard {
     member: String,
+    certificates: PathBuf,
     orders: watch::Sender<Order>,
+    source: watch::Sender<Source>,
     timing: Arc<Mutex<FailoverSpec>>,
-) {
+}
+
+impl Heard {
+    fn pass_on(&self, pair: &KuduMasterPair) {
+        *self.timing.lock().unwrap_or_else(PoisonError::into_inner) = pair.spec.failover.clone();
+        let source = self.source_of(pair.spec.replication.encryption);
+        set(&self.source, source);
+        set(&self.orders, pair.status.as_ref().map_or(Order::Wait, |status| order_for(&self.member, status)));
+    }
+
+    /// The files of each kind of certificates lie in a folder of their own, so that a change of the kind mixes nothing up.
+    fn source_of(&self, encryption: Encryption) -> Source {
+        let Some(folder) = encryption.folder() else { return Source::Plaintext };
+        let folder = self.certificates.join(folder).join(&self.member);
+        Source::Files(TlsFiles {
+            ca: folder.join("ca.crt"),
+            certificate: folder.join("tls.crt"),
+            key: folder.join("tls.key"),
+        })
+    }
+}
+
+/// Wakes nobody when nothing changes.
+fn set<T: PartialEq>(sender: &watch::Sender<T>, value: T) {
+    sender.send_if_modified(|old| {
+        let changed = *old != value;
+        *old = value;
+        changed
+    });
+}
+
+/// Turns each state of the pair into this member's order.
+async fn follow_pair(pairs: Api<KuduMasterPair>, pair: String, heard: Heard) {
     let config = watcher::Config::default().fields(&format!("metadata.name={pair}"));
     let mut changes = watcher(pairs, config).default_backoff().applied_objects().boxed();
     loop {
         match changes.try_next().await {
-            Ok(Some(object)) => {
-                *timing.lock().unwrap_or_else(PoisonError::into_inner) = object.spec.failover.clone();
-                let order = object.status.as_ref().map_or(Order::Wait, |status| order_for(&member, status));
-                orders.send_if_modified(|old| {
-                    let changed = *old != order;
-                    *old = order;
-                    changed
-                });
-            }
+            Ok(Some(object)) => heard.pass_on(&object),
             Ok(None) => return,
             Err(error) => tracing::warn!(%error, "the pair cannot be watched; the last order stands"),
         }
