@@ -59,6 +59,15 @@ impl Anchors {
             gap: None,
         }
     }
+
+    /// Remembers where this log and the active's part, and how much the active lacked when that was first seen in an epoch:
+    /// after a new base nothing is missing any more, and what was lost would be forgotten.
+    pub fn rejoin(&mut self, found: GapReport) {
+        self.diff_head = found.diff_head.or(self.diff_head);
+        if found.own_head.is_some() && self.gap.as_ref().is_none_or(|known| known.epoch < found.epoch) {
+            self.gap = Some(found);
+        }
+    }
 }
 
 /// A control file that cannot be trusted. The member stops: it never guesses.
@@ -137,6 +146,24 @@ mod tests {
     #[test]
     fn what_goes_in_comes_out() {
         assert_eq!(Anchors::decode(&some().encode()).unwrap(), some());
+    }
+
+    #[test]
+    fn the_first_gap_of_an_epoch_is_kept() {
+        let found = |epoch, ops| GapReport {
+            epoch,
+            ops,
+            diff_head: Some(OpId::new(1, 5)),
+            own_head: Some(OpId::new(1, 5 + ops)),
+        };
+        let mut anchors = some();
+        for (noted, kept) in [(found(7, 3), 3), (found(7, 0), 3), (found(8, 0), 0)] {
+            anchors.rejoin(noted);
+            assert_eq!(anchors.gap.as_ref().map(|gap| gap.ops), Some(kept));
+        }
+        anchors.rejoin(GapReport { epoch: 9, ops: 0, diff_head: None, own_head: None });
+        assert_eq!(anchors.gap.as_ref().map(|gap| gap.epoch), Some(8));
+        assert_eq!(anchors.diff_head, Some(OpId::new(1, 5)));
     }
 
     #[test]

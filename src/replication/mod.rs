@@ -1,4 +1,4 @@
-//! Carrying an active's log to its standbys: messages, their frames, the comparison of two logs, the sender's window.
+//! Carrying an active's log to its standbys: both ends of the stream, their messages and frames, the comparison of two logs.
 //!
 //! Pure: state machines over bytes and messages. `crate::sidecar` does the I/O. `docs/protocol.md` draws it.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::as_conversions)]
@@ -9,10 +9,14 @@
 
 pub mod anchors;
 pub mod diff;
+pub mod feed;
+pub mod follower;
 pub mod frame;
+pub mod hang_up;
 pub mod message;
 pub mod sender;
 pub mod terms;
 
 pub use anchors::Anchors;
+pub use hang_up::HangUp;
 pub use message::Message;

@@ -25,6 +25,12 @@ pub enum SenderError {
         /// What was sent.
         sent: OpId,
     },
+    /// Something that was not the end of anything sent.
+    #[error("the standby acknowledged {acknowledged}, which no message that is on its way ends with")]
+    Unknown {
+        /// What it said.
+        acknowledged: OpId,
+    },
     /// Less than before.
     #[error("the standby acknowledged {acknowledged} after {before}")]
     Backwards {
@@ -53,7 +59,7 @@ impl Sender {
         self.in_flight_bytes = self.in_flight_bytes.saturating_add(bytes);
     }
 
-    /// Notes an acknowledgement.
+    /// Notes an acknowledgement: of what was acknowledged before, or of everything up to the end of a message.
     ///
     /// # Errors
     /// When the standby says what cannot be; its stream must end.
@@ -64,12 +70,25 @@ impl Sender {
         if head < self.replicate_head {
             return Err(SenderError::Backwards { acknowledged: head, before: self.replicate_head });
         }
+        if head != self.replicate_head && !self.in_flight.iter().any(|(last, _)| *last == head) {
+            return Err(SenderError::Unknown { acknowledged: head });
+        }
         self.replicate_head = head;
         while let Some((_, bytes)) = self.in_flight.front().copied().filter(|(last, _)| *last <= head) {
             self.in_flight.pop_front();
             self.in_flight_bytes = self.in_flight_bytes.saturating_sub(bytes);
         }
         Ok(())
+    }
+
+    /// Last operation that was sent.
+    pub fn sent_head(&self) -> OpId {
+        self.sent
+    }
+
+    /// Bytes that were sent and not acknowledged.
+    pub fn in_flight_bytes(&self) -> usize {
+        self.in_flight_bytes
     }
 
     /// Last operation that the standby has on its disk.
@@ -101,7 +120,10 @@ mod tests {
         let mut sender = Sender::new(OP(10));
         sender.sent(OP(20), 1);
         assert!(matches!(sender.acknowledged(OP(21)), Err(SenderError::Ahead { .. })));
-        sender.acknowledged(OP(15)).unwrap();
-        assert!(matches!(sender.acknowledged(OP(14)), Err(SenderError::Backwards { .. })));
+        assert!(matches!(sender.acknowledged(OP(15)), Err(SenderError::Unknown { .. })));
+        assert!(matches!(sender.acknowledged(OpId::new(0, 25)), Err(SenderError::Backwards { .. })));
+        sender.acknowledged(OP(10)).unwrap();
+        sender.acknowledged(OP(20)).unwrap();
+        assert!(matches!(sender.acknowledged(OP(19)), Err(SenderError::Backwards { .. })));
     }
 }

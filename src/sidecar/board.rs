@@ -35,10 +35,19 @@ pub(super) struct Facts {
     pub(super) applied_head: Option<OpId>,
     pub(super) active_head: Option<OpId>,
     pub(super) active_heard: Option<Instant>,
-    pub(super) standbys: BTreeMap<String, (OpId, Instant)>,
+    pub(super) standbys: BTreeMap<String, StandbyFacts>,
     pub(super) master_stopped: bool,
     pub(super) gap: Option<GapReport>,
     pub(super) message: Option<String>,
+}
+
+/// What an active knows of a standby that it feeds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StandbyFacts {
+    /// Last op that it has acknowledged.
+    pub(super) replicate_head: OpId,
+    /// When it did.
+    pub(super) heard: Instant,
 }
 
 impl Board {
@@ -107,10 +116,10 @@ impl Board {
             standbys: facts
                 .standbys
                 .into_iter()
-                .map(|(member, (head, heard))| StandbyReport {
+                .map(|(member, standby)| StandbyReport {
                     member,
-                    replicate_head: Some(head),
-                    heard_milliseconds_ago: milliseconds(heard),
+                    replicate_head: Some(standby.replicate_head),
+                    heard_milliseconds_ago: milliseconds(standby.heard),
                 })
                 .collect(),
             master_stopped: facts.master_stopped,

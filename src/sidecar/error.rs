@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     launcher::client::LauncherError,
-    replication::{anchors::AnchorsError, frame::FrameError, message::MessageError, sender::SenderError},
+    replication::{HangUp, anchors::AnchorsError, frame::FrameError, message::MessageError},
     wal::OpId,
     waldir::{AppendError, ReadError, TailError},
 };
@@ -73,39 +73,14 @@ pub enum SidecarError {
         /// Why.
         source: std::io::Error,
     },
-    /// A message out of turn.
-    #[error("{peer} sent {got} where {wanted} was due")]
-    OutOfTurn {
-        /// Who.
-        peer: String,
-        /// What came.
-        got: String,
-        /// What should have come.
-        wanted: &'static str,
-    },
-    /// The other member refuses.
-    #[error("{peer} does not serve this member: {reason}")]
-    Refused {
-        /// Who.
+    /// A stream that this end has ended.
+    #[error("the stream with {peer} was ended: {reason}")]
+    HangUp {
+        /// With whom.
         peer: String,
         /// Why.
-        reason: String,
+        reason: HangUp,
     },
-    /// A frame of an older reign.
-    #[error(
-        "{peer} speaks for epoch {theirs} and this member has obeyed epoch {ours}; a deposed active is not followed"
-    )]
-    OldEpoch {
-        /// Who.
-        peer: String,
-        /// Its epoch.
-        theirs: i64,
-        /// Ours.
-        ours: i64,
-    },
-    /// An acknowledgement that cannot be.
-    #[error(transparent)]
-    Sender(#[from] SenderError),
     /// The log cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),

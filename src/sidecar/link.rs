@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{FutureExt, SinkExt, StreamExt};
+use futures::{SinkExt, StreamExt};
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -153,12 +153,6 @@ impl Link {
         if by_tls { tls::explain(error) } else { error }
     }
 
-    /// The next message if it has already arrived.
-    pub(super) fn receive_now(&mut self) -> Option<Result<(i64, Message), SidecarError>> {
-        let bytes = self.framed.next().now_or_never()?;
-        Some(self.read(bytes))
-    }
-
     fn read(&self, bytes: Option<std::io::Result<bytes::BytesMut>>) -> Result<(i64, Message), SidecarError> {
         let link = |source| SidecarError::Link { peer: self.peer.clone(), source: self.explain(source) };
         let bytes: Bytes =
@@ -168,13 +162,6 @@ impl Link {
         let message =
             Message::from_frame(frame).map_err(|source| SidecarError::Message { peer: self.peer.clone(), source })?;
         Ok((epoch, message))
-    }
-
-    /// The error for a message that came out of turn.
-    pub(super) fn out_of_turn(&self, got: &Message, wanted: &'static str) -> SidecarError {
-        let mut got = format!("{got:?}");
-        got.truncate(80);
-        SidecarError::OutOfTurn { peer: self.peer.clone(), got, wanted }
     }
 }
 

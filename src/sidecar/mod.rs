@@ -6,6 +6,7 @@
 //!     └──── board ◀────────┘        (one duty at a time, each ended before the next begins)
 //! ```
 
+mod base;
 pub mod board;
 pub mod config;
 pub mod control_socket;

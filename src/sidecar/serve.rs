@@ -367,8 +367,8 @@ fn has_everything(member: &Member, head: Option<OpId>, successor: Option<&str>) 
     let facts = member.board.facts();
     let has = |replicate_head: OpId| head.is_none_or(|head| replicate_head >= head);
     match successor {
-        Some(successor) => facts.standbys.get(successor).is_some_and(|(replicate_head, _)| has(*replicate_head)),
-        None => facts.standbys.values().all(|(replicate_head, _)| has(*replicate_head)),
+        Some(successor) => facts.standbys.get(successor).is_some_and(|standby| has(standby.replicate_head)),
+        None => facts.standbys.values().all(|standby| has(standby.replicate_head)),
     }
 }
 

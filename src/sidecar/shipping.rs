@@ -2,7 +2,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -11,8 +14,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::log;
 use crate::{
-    wal::{LogEntry, LogSummary, OpDigest, OpId, TermHistory},
-    waldir::{LogTail, ReadError, TailError, TailState},
+    replication::{feed::Reign, message::Heartbeat},
+    wal::{LogEntry, LogSummary, OpDigest, OpId},
+    waldir::{LogTail, ReadError, TailError, TailState, stopped_log_dir},
 };
 
 /// Pause between two looks at a log that has nothing new. It is part of what a change waits for on its way to a standby.
@@ -30,17 +34,21 @@ impl Current {
     /// Offers a reign's log; ends with the returned guard.
     pub(super) fn offer(&self, shipping: &Arc<Shipping>) -> Offer {
         self.0.send_replace(Some(Arc::clone(shipping)));
-        Offer(self.clone())
+        Offer { current: self.clone(), ended: shipping.ended.clone() }
     }
 }
 
-/// Withdraws the offer when dropped.
+/// Withdraws the offer when dropped, and ends the streams that were fed from it.
 #[derive(Debug)]
-pub(super) struct Offer(Current);
+pub(super) struct Offer {
+    current: Current,
+    ended: CancellationToken,
+}
 
 impl Drop for Offer {
     fn drop(&mut self) {
-        self.0.0.send_replace(None);
+        self.current.0.send_replace(None);
+        self.ended.cancel();
     }
 }
 
@@ -62,6 +70,8 @@ pub(super) struct Shipping {
     uuid: String,
     folder: PathBuf,
     summary: Mutex<LogSummary>,
+    /// Whether `summary` was read from a log that is not being rewritten, to its end.
+    whole: AtomicBool,
     heads: watch::Sender<Heads>,
     serving: watch::Sender<bool>,
     /// How often the log was read to its end.
@@ -79,6 +89,7 @@ impl Shipping {
             uuid,
             folder: folder.clone(),
             summary: Mutex::default(),
+            whole: AtomicBool::new(false),
             heads: watch::Sender::new(Heads::default()),
             serving: watch::Sender::new(true),
             looks: watch::Sender::new(0),
@@ -104,11 +115,6 @@ impl Shipping {
         self.epoch
     }
 
-    /// Uuid of the catalog.
-    pub(super) fn uuid(&self) -> &str {
-        &self.uuid
-    }
-
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
@@ -117,8 +123,22 @@ impl Shipping {
         self.heads.subscribe()
     }
 
-    pub(super) fn history(&self) -> TermHistory {
-        self.summary.lock().unwrap_or_else(PoisonError::into_inner).history.clone()
+    /// The reign, for a standby that registers.
+    pub(super) fn reign(&self) -> Reign {
+        let history = self.summary.lock().unwrap_or_else(PoisonError::into_inner).history.clone();
+        Reign {
+            epoch: self.epoch,
+            uuid: self.uuid.clone(),
+            history,
+            whole: self.whole.load(Ordering::SeqCst),
+            opened: self.heads.borrow().opened.is_some(),
+            beat: self.beat(),
+        }
+    }
+
+    /// How the log and its master are now.
+    pub(super) fn beat(&self) -> Heartbeat {
+        Heartbeat { current_head: self.heads.borrow().head, serving: *self.serving.borrow() }
     }
 
     pub(super) fn has_applied(&self, op: OpId) -> bool {
@@ -152,7 +172,8 @@ impl Shipping {
 
     /// Reads one operation's digest from the log.
     pub(super) async fn digest_of(&self, op: OpId) -> Result<Option<OpDigest>, ReadError> {
-        let folder = self.folder.clone();
+        // While kudu-master rewrites its log, all of it is still beside.
+        let folder = stopped_log_dir(&self.folder);
         blocking(move || log::digest_at(&folder, op)).await
     }
 
@@ -162,6 +183,8 @@ impl Shipping {
         let (tail, result) = blocking(move || {
             let mut tail = tail.unwrap_or_else(|| LogTail::open(&shipping.folder, None));
             let result = shipping.read(&mut tail);
+            let at_rest = stopped_log_dir(&shipping.folder) == shipping.folder;
+            shipping.whole.store(result.is_ok() && at_rest, Ordering::SeqCst);
             (tail, result)
         })
         .await;

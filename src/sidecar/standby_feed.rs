@@ -1,40 +1,41 @@
 //! The active's side of the link: serves its log to every standby of the pair that registers.
+//!
+//! What to do is decided by [`feed`](crate::replication::feed); here is the connection, the log and the time.
 
 use std::{
+    collections::{BTreeMap, VecDeque},
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    time::{MissedTickBehavior, interval, timeout},
+    sync::watch,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     SidecarError,
+    board::{Board, StandbyFacts},
     coordinator::Coordinator,
     link::Link,
-    shipping::{Current, Shipping, blocking},
+    shipping::{Current, Heads, Shipping, blocking},
 };
 use crate::{
     replication::{
-        Message, diff,
-        message::{Answer, Heartbeat, Register},
-        sender::Sender,
+        Message,
+        feed::{self, Action, Event, Identified},
+        hang_up::HangUp,
+        message::Register,
     },
-    sidecar::board::Board,
     wal::{LogEntry, OpId, Replicate},
     waldir::{LogTail, TailError, TailState},
 };
 
-/// Time between two heartbeats. A standby takes an active for lost after several.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(200);
-/// How long a standby may take to say who it is.
-const REGISTER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a standby may take to compare the digest, which reads its log.
-const BEGIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pause before the next connection is accepted when one could not be.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) async fn serve(
     listener: TcpListener,
@@ -44,6 +45,7 @@ pub(super) async fn serve(
     board: Arc<Board>,
     stop: CancellationToken,
 ) {
+    let hall = Arc::new(Hall { pair, coordinator, current, board, streams: Mutex::default() });
     let mut feeds = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
@@ -51,14 +53,9 @@ pub(super) async fn serve(
             Some(_) = feeds.join_next(), if !feeds.is_empty() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => {
-                    let feed = Feed {
-                        pair: pair.clone(),
-                        coordinator: Arc::clone(&coordinator),
-                        current: current.clone(),
-                        board: Arc::clone(&board),
-                    };
+                    let hall = Arc::clone(&hall);
                     feeds.spawn(async move {
-                        if let Err(error) = feed.run(stream, address).await {
+                        if let Err(error) = hall.feed(stream, address).await {
                             tracing::info!(%error, %address, "a standby's stream ended");
                         }
                     });
@@ -66,142 +63,243 @@ pub(super) async fn serve(
                 Err(error) => {
                     // Out of descriptors, most likely: waiting is all that helps.
                     tracing::warn!(%error, "a standby could not be accepted");
-                    tokio::time::sleep(HEARTBEAT_INTERVAL).await;
+                    sleep(ACCEPT_PAUSE).await;
                 }
             },
         }
     }
 }
 
-struct Feed {
+/// What all feeds share.
+struct Hall {
     pair: String,
     coordinator: Arc<Coordinator>,
     current: Current,
     board: Arc<Board>,
+    /// The stream of each standby; a newer one ends the one before.
+    streams: Mutex<BTreeMap<String, CancellationToken>>,
 }
 
-impl Feed {
-    async fn run(&self, stream: TcpStream, address: SocketAddr) -> Result<(), SidecarError> {
-        let failed = |source| SidecarError::Link { peer: address.to_string(), source };
-        let mut link = Link::accept(stream, address, self.coordinator.security()).await?;
-        let (epoch, register) = match timeout(REGISTER_TIMEOUT, link.receive()).await {
-            Err(_) => return Err(failed(std::io::ErrorKind::TimedOut.into())),
-            Ok(received) => match received? {
-                (epoch, Message::Register(register)) => (epoch, register),
-                (_, other) => return Err(link.out_of_turn(&other, "a registration")),
-            },
+impl Hall {
+    async fn feed(&self, stream: TcpStream, address: SocketAddr) -> Result<(), SidecarError> {
+        let link = Link::accept(stream, address, self.coordinator.security()).await?;
+        let mut connection = Connection {
+            hall: self,
+            address,
+            link,
+            begun: Instant::now(),
+            standby: address.to_string(),
+            reign: None,
+            tail: None,
+            place: None,
         };
-        link.rename_peer(&register.member);
-        let shipping = self.current.get();
-        let own_epoch = shipping.as_ref().map_or(0, |shipping| shipping.epoch());
-        let impostor = link.impostor(&self.coordinator.certificate_name(&register.member));
-        let refusal = self.refusal(&register, epoch, shipping.as_deref(), address).or(impostor);
-        if let Some(reason) = refusal {
-            tracing::warn!(member = register.member, reason, "a registration is refused");
-            return link.send(own_epoch, Message::Answer(Answer::Refused { reason })).await;
-        }
-        let Some(shipping) = shipping else { return Ok(()) };
-        let answer = answer(&shipping, &register).await?;
-        tracing::info!(member = register.member, ?answer, "a standby registered");
-        let meets = matches!(answer, Answer::Meet { .. });
-        link.send(own_epoch, Message::Answer(answer)).await?;
-        if !meets {
-            return Ok(());
-        }
-        match timeout(BEGIN_TIMEOUT, link.receive()).await {
-            Ok(Ok((_, Message::Begin { after }))) => {
-                let fed = self.feed(&mut link, &shipping, &register.member, after).await;
-                self.board.facts().standbys.remove(&register.member);
-                fed
-            }
-            Ok(Ok((_, other))) => Err(link.out_of_turn(&other, "the start of the stream")),
-            // The standby found that it needs a base, and went to take it.
-            Ok(Err(_)) | Err(_) => Ok(()),
-        }
+        connection.run().await
     }
 
-    fn refusal(
-        &self,
-        register: &Register,
-        epoch: i64,
-        shipping: Option<&Shipping>,
-        address: SocketAddr,
-    ) -> Option<String> {
-        if register.pair != self.pair {
-            return Some(format!("it belongs to pair {:?}, not {:?}", register.pair, self.pair));
+    /// Gives a standby its place among those that are fed.
+    fn place(&self, member: &str, after: OpId) -> Place<'_> {
+        let token = CancellationToken::new();
+        let before =
+            self.streams.lock().unwrap_or_else(PoisonError::into_inner).insert(member.to_owned(), token.clone());
+        if let Some(before) = before {
+            before.cancel();
         }
-        if !self.coordinator.admits(&register.member, address.ip()) {
-            return Some(format!("{:?} at {} is no member of this pair", register.member, address.ip()));
-        }
-        match shipping {
-            None => Some("this member is not the active".to_owned()),
-            Some(shipping) if shipping.epoch() < epoch => Some(format!(
-                "this member serves epoch {} and the standby has obeyed epoch {epoch}: this one is deposed",
-                shipping.epoch()
-            )),
-            // Nobody can take a base from it yet, nor is anything known to be in its log.
-            Some(shipping) if register.history.is_none() && shipping.heads().borrow().opened.is_none() => {
-                Some("the active is starting; it can be followed in a moment".to_owned())
-            }
-            Some(_) => None,
-        }
+        let place = Place { hall: self, member: member.to_owned(), replaced: token };
+        place.acknowledged(after);
+        place
     }
+}
 
-    async fn feed(
-        &self,
-        link: &mut Link,
-        shipping: &Arc<Shipping>,
-        member: &str,
-        after: OpId,
-    ) -> Result<(), SidecarError> {
-        let epoch = shipping.epoch();
-        let (mut heads, mut serving) = (shipping.heads(), shipping.serving());
-        let mut sender = Sender::new(after);
-        let mut tail = LogTail::open(shipping.folder(), Some(after));
-        let mut heartbeat = interval(HEARTBEAT_INTERVAL);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut more = true;
-        loop {
-            if more && sender.may_send() {
-                let ops;
-                (tail, ops) = next_ops(tail).await;
-                let ops = ops?;
-                more = !ops.is_empty();
-                if let Some(last) = ops.last().map(Replicate::id) {
-                    let bytes = ops.iter().map(|op| op.raw().len()).sum();
-                    link.send(epoch, Message::Ops(ops)).await?;
-                    sender.sent(last, bytes);
-                }
-            }
-            tokio::select! {
-                biased;
-                () = shipping.ended() => return Ok(()),
-                message = link.receive() => match message? {
-                    (_, Message::Ack { replicate_head }) => {
-                        sender.acknowledged(replicate_head)?;
-                        self.board.facts().standbys.insert(member.to_owned(), (replicate_head, Instant::now()));
-                    }
-                    (_, other) => return Err(link.out_of_turn(&other, "an acknowledgement")),
-                },
-                _ = heads.changed() => more = true,
-                _ = serving.changed() => heartbeat.reset_immediately(),
-                _ = heartbeat.tick() => {
-                    let beat = Heartbeat { current_head: heads.borrow().head, serving: *serving.borrow() };
-                    link.send(epoch, Message::Heartbeat(beat)).await?;
-                }
-                () = std::future::ready(()), if more && sender.may_send() => {}
-            }
+/// A standby's place among those that are fed; given up when dropped, unless a newer connection has it.
+struct Place<'a> {
+    hall: &'a Hall,
+    member: String,
+    replaced: CancellationToken,
+}
+
+impl Place<'_> {
+    /// The one spot where a standby's acknowledgement becomes known to this member.
+    fn acknowledged(&self, replicate_head: OpId) {
+        // The lock keeps a newer connection from taking the place meanwhile.
+        let _streams = self.hall.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.replaced.is_cancelled() {
+            let facts = StandbyFacts { replicate_head, heard: Instant::now() };
+            self.hall.board.facts().standbys.insert(self.member.clone(), facts);
         }
     }
 }
 
-async fn answer(shipping: &Arc<Shipping>, register: &Register) -> Result<Answer, SidecarError> {
-    let history = shipping.history();
-    let digest = match register.history.as_ref().and_then(|standby| history.diff_head(standby)) {
-        Some(op) => shipping.digest_of(op).await?,
-        None => None,
-    };
-    diff::answer(&history, register.history.as_ref(), shipping.uuid(), |_| Ok(digest))
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut streams = self.hall.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.replaced.is_cancelled() {
+            streams.remove(&self.member);
+            self.hall.board.facts().standbys.remove(&self.member);
+        }
+    }
+}
+
+/// One connection with one standby.
+struct Connection<'a> {
+    hall: &'a Hall,
+    address: SocketAddr,
+    link: Link,
+    begun: Instant,
+    /// Its name, once it is known.
+    standby: String,
+    reign: Option<Watched>,
+    tail: Option<LogTail>,
+    place: Option<Place<'a>>,
+}
+
+/// A reign whose log is read for a standby.
+struct Watched {
+    shipping: Arc<Shipping>,
+    heads: watch::Receiver<Heads>,
+    serving: watch::Receiver<bool>,
+}
+
+impl Watched {
+    fn new(shipping: Arc<Shipping>) -> Self {
+        Self { heads: shipping.heads(), serving: shipping.serving(), shipping }
+    }
+
+    /// The next thing that changes: the log, the master, or that the log is no longer offered.
+    async fn changed(&mut self) -> Event {
+        let changed = tokio::select! {
+            biased;
+            () = self.shipping.ended() => false,
+            changed = self.heads.changed() => changed.is_ok(),
+            changed = self.serving.changed() => changed.is_ok(),
+        };
+        if changed { Event::Beat(self.shipping.beat()) } else { Event::ReignEnded }
+    }
+}
+
+impl Connection<'_> {
+    async fn run(&mut self) -> Result<(), SidecarError> {
+        let mut feed = feed::Feed::new(self.hall.pair.clone(), self.begun.elapsed());
+        loop {
+            let wake_at = feed.wake_at().unwrap_or(Duration::MAX);
+            let mut event = tokio::select! {
+                biased;
+                () = replaced(self.place.as_ref()) => Some(Event::Replaced),
+                event = changed(self.reign.as_mut()) => Some(event),
+                received = self.link.receive() => {
+                    let (epoch, message) = received?;
+                    Some(Event::Received { epoch, message })
+                }
+                () = sleep(wake_at.saturating_sub(self.begun.elapsed())) => Some(Event::Tick),
+            };
+            let mut actions = VecDeque::new();
+            loop {
+                if let Some(event) = event.take() {
+                    actions.extend(feed.on(self.begun.elapsed(), event));
+                }
+                let Some(action) = actions.pop_front() else { break };
+                event = match action {
+                    Action::HangUp(HangUp::ReignEnded | HangUp::BaseNeeded(_)) => return Ok(()),
+                    Action::HangUp(reason) => {
+                        return Err(SidecarError::HangUp { peer: self.standby.clone(), reason });
+                    }
+                    other => self.carry_out(other).await?,
+                };
+            }
+        }
+    }
+
+    /// Carries out one action; returns what came of it, when that is an event.
+    async fn carry_out(&mut self, action: Action) -> Result<Option<Event>, SidecarError> {
+        match action {
+            Action::Identify(register) => {
+                self.standby.clone_from(&register.member);
+                self.link.rename_peer(&register.member);
+                Ok(Some(Event::Identified(self.identify(&register))))
+            }
+            Action::ReadDigest(op) => {
+                let Some(reign) = &self.reign else { return Ok(Some(Event::ReignEnded)) };
+                Ok(Some(Event::DigestRead(reign.shipping.digest_of(op).await?)))
+            }
+            Action::Send { epoch, message } => self.send(epoch, message).await,
+            Action::Begin { member, after } => {
+                let Some(reign) = &self.reign else { return Ok(Some(Event::ReignEnded)) };
+                self.tail = Some(LogTail::open(reign.shipping.folder(), Some(after)));
+                self.place = Some(self.hall.place(&member, after));
+                Ok(None)
+            }
+            Action::ReadLog => {
+                let Some(tail) = self.tail.take() else { return Ok(Some(Event::ReignEnded)) };
+                let (tail, ops) = next_ops(tail).await;
+                self.tail = Some(tail);
+                Ok(Some(Event::LogRead(ops?)))
+            }
+            Action::Acknowledged(replicate_head) => {
+                if let Some(place) = &self.place {
+                    place.acknowledged(replicate_head);
+                }
+                Ok(None)
+            }
+            // The connection ends with it.
+            Action::HangUp(_) => Ok(None),
+        }
+    }
+
+    /// Sends, unless that takes longer than a standby may be silent, or the reign ends meanwhile.
+    async fn send(&mut self, epoch: i64, message: Message) -> Result<Option<Event>, SidecarError> {
+        if let Message::Answer(answer) = &message {
+            tracing::info!(member = self.standby, ?answer, "a standby registered");
+        }
+        let ended = async {
+            match &self.reign {
+                Some(reign) => reign.shipping.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            sent = timeout(feed::SILENCE_LIMIT, self.link.send(epoch, message)) => match sent {
+                Ok(sent) => sent.map(|()| None),
+                Err(_) => Err(SidecarError::HangUp {
+                    peer: self.standby.clone(),
+                    reason: HangUp::Silent(feed::SILENCE_LIMIT),
+                }),
+            },
+            () = ended => Ok(Some(Event::ReignEnded)),
+            () = replaced(self.place.as_ref()) => Ok(Some(Event::Replaced)),
+        }
+    }
+
+    fn identify(&mut self, register: &Register) -> Identified {
+        let (name, ip) = (&register.member, self.address.ip());
+        let stranger = match self.hall.coordinator.admits(name, ip) {
+            true => self.link.impostor(&self.hall.coordinator.certificate_name(name)),
+            false => Some(format!("{name:?} at {ip} is no member of this pair")),
+        };
+        if let Some(reason) = stranger {
+            tracing::warn!(member = name, %ip, reason, "a registration is refused");
+            return Identified::Stranger(reason);
+        }
+        let Some(shipping) = self.hall.current.get() else { return Identified::NotActive };
+        // What changes from here on is told; what changed before is in the answer.
+        let watched = Watched::new(shipping);
+        let reign = watched.shipping.reign();
+        self.reign = Some(watched);
+        Identified::Reign(reign)
+    }
+}
+
+async fn changed(reign: Option<&mut Watched>) -> Event {
+    match reign {
+        Some(reign) => reign.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn replaced(place: Option<&Place<'_>>) {
+    match place {
+        Some(place) => place.replaced.cancelled().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The operations that are next in the log; empty at its end.
