@@ -12,9 +12,11 @@ pub mod pair;
 pub mod replication;
 pub mod spec;
 pub mod status;
+pub mod sync;
 
 pub use encryption::{Encryption, IssuerRef};
 pub use pair::{KuduMasterPair, KuduMasterPairSpec};
 pub use replication::ReplicationSpec;
 pub use spec::*;
 pub use status::*;
+pub use sync::*;

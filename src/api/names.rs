@@ -24,6 +24,9 @@ pub const EPOCH_ANNOTATION: &str = "kudupair.io/epoch";
 /// Annotation on the pair's Lease: the last operation in the log of the holder that released it.
 pub const FINAL_HEAD_ANNOTATION: &str = "kudupair.io/final-head";
 
+/// Annotation on the pair's Lease: which standbys have what its holder has acknowledged (`SyncRecord`, JSON).
+pub const SYNC_ANNOTATION: &str = "kudupair.io/sync";
+
 /// Port of kudu-master's RPC service, in pods and on the pair's Service.
 pub const RPC_PORT: i32 = 7051;
 /// Port of kudu-master's web pages, in pods and on the pair's Service.

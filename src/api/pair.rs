@@ -9,6 +9,7 @@ use super::{
     replication::ReplicationSpec,
     spec::{FailoverSpec, KuduSpec, SchedulingSpec, StorageSpec, resources_schema},
     status::PairStatus,
+    sync::AcknowledgementSpec,
 };
 
 /// An active `kudu-master` and the standbys that hold its log, behind one stable address.
@@ -35,7 +36,8 @@ use super::{
     ),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message(
         "metadata.name: small letters, digits and '-', beginning with a letter, since it becomes a Service's name"
-    )
+    ),
+    validation = Rule::new(AcknowledgementSpec::RULE).message(AcknowledgementSpec::MESSAGE)
 )]
 #[serde(rename_all = "camelCase")]
 pub struct KuduMasterPairSpec {
@@ -67,7 +69,7 @@ pub struct KuduMasterPairSpec {
     #[serde(default)]
     pub failover: FailoverSpec,
 
-    /// How the active's log gets to its standbys.
+    /// How the active's log gets to its standbys, and when a client is told that its operation is done.
     #[serde(default)]
     pub replication: ReplicationSpec,
 

@@ -3,10 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::encryption::{Encryption, IssuerRef};
+use super::{
+    encryption::{Encryption, IssuerRef},
+    sync::{AcknowledgementSpec, WhenUnavailable},
+};
 
 /// How the active's log gets to its standbys.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [{
     "rule": "has(self.issuerRef) == (self.encryption == 'CertManager')",
@@ -22,4 +25,25 @@ pub struct ReplicationSpec {
     /// With `CertManager`: who issues the certificates. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer_ref: Option<IssuerRef>,
+    /// When a client is told that its operation is done. Default: as soon as the active has it. To change between `Async` and
+    /// the other two makes the pods anew, standbys first.
+    pub acknowledgement: AcknowledgementSpec,
+    /// What happens to operations while too few standbys have them: `Block` or `Degrade`. Default: `Block`.
+    pub when_unavailable: WhenUnavailable,
+    /// After so long without a standby that has to have an operation the standby counts as unavailable, in milliseconds.
+    /// Default: 10000, which leaves a client 20 of the 30 seconds that it gives an administrative operation.
+    #[schemars(range(min = 500, max = 600_000))]
+    pub timeout_milliseconds: i32,
+}
+
+impl Default for ReplicationSpec {
+    fn default() -> Self {
+        Self {
+            encryption: Encryption::default(),
+            issuer_ref: None,
+            acknowledgement: AcknowledgementSpec::default(),
+            when_unavailable: WhenUnavailable::Block,
+            timeout_milliseconds: 10_000,
+        }
+    }
 }

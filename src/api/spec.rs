@@ -6,12 +6,15 @@ use k8s_openapi::{api::core::v1::Toleration, apimachinery::pkg::api::resource::Q
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::sync::WhenDegraded;
+
 /// Flags of kudu-master that the operator sets itself, and that a user may therefore not set: addresses and folders
 /// that follow from the pod, and limits without which a promotion fails or shows clients an error.
-pub const RESERVED_FLAGS: [&str; 26] = [
+pub const RESERVED_FLAGS: [&str; 28] = [
     "catalog_manager_check_ts_count_for_create_table",
     "daemon",
     "encrypt_data_at_rest",
+    "env_use_fsync",
     "flagfile",
     "fromenv",
     "fs_data_dirs",
@@ -22,6 +25,7 @@ pub const RESERVED_FLAGS: [&str; 26] = [
     "log_compression_codec",
     "log_dir",
     "log_filename",
+    "log_force_fsync_all",
     "logtostderr",
     "master_addresses",
     "master_failover_catchup_timeout_ms",
@@ -265,6 +269,9 @@ pub enum AntiAffinity {
 pub struct FailoverSpec {
     /// Whether a lost active is replaced without a person. Default: true.
     pub automatic: bool,
+    /// Whether that also holds when the active was the only one that had what it acknowledged, which only synchronous modes
+    /// know: `Refuse` or `Promote`. Default: `Refuse`.
+    pub when_degraded: WhenDegraded,
     /// After so long without a renewal the Lease of the active is over and another member may take it. Default: 6000,
     /// which keeps a failover under 10 s and outlasts a restart of the API server of a few seconds.
     #[schemars(range(min = 1000, max = 120_000))]
@@ -292,6 +299,7 @@ impl Default for FailoverSpec {
     fn default() -> Self {
         Self {
             automatic: true,
+            when_degraded: WhenDegraded::Refuse,
             lease_duration_milliseconds: 6000,
             renew_deadline_milliseconds: 4000,
             renew_interval_milliseconds: 1000,

@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::sync::SyncRecord;
 use crate::wal::OpId;
 
 /// What the operator says of a pair. `active`, `epoch`, `catalog` and `switch` are also its memory: each step of a
@@ -29,6 +30,9 @@ pub struct PairStatus {
     /// The catalog of this pair: formatted once in the pair's life.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub catalog: Option<Catalog>,
+    /// Which standbys have what was acknowledged, as the pair's Lease said last; absent while the active acknowledges by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sync: Option<SyncRecord>,
     /// Each member as it was last seen.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<MemberStatus>,
@@ -191,6 +195,10 @@ pub struct SwitchRecord {
     /// True when the recorded head is the old active's last op beyond doubt, because it was read after kudu-master had stopped.
     #[serde(default)]
     pub recorded_head_final: bool,
+    /// Which standbys have what the old active acknowledged: what its Lease said before the fence; absent when it acknowledged
+    /// by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sync: Option<SyncRecord>,
     /// When the old active was last known to be there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost_at: Option<MicroTime>,

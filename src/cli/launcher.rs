@@ -9,6 +9,7 @@ use crate::launcher::{
     child::Children,
     exec,
     flags::{Addresses, check_user_flags},
+    gate::Gate,
     jobs::Workshop,
     keeper::{self, Message},
     machine::Event,
@@ -65,6 +66,15 @@ pub struct Args {
     #[arg(long, value_name = "HOST:PORT")]
     advertise: Option<String>,
 
+    /// Library of the sync gate, which `kudu-pair install` writes beside the program: kudu-master then acknowledges nothing
+    /// that its sidecar has not permitted. A kudu-master without it is killed.
+    #[arg(long, value_name = "FILE", requires = "sync_gate_socket")]
+    sync_gate: Option<PathBuf>,
+
+    /// Socket on which the sidecar answers the sync gate; the sidecar has the same path.
+    #[arg(long, value_name = "PATH", requires = "sync_gate")]
+    sync_gate_socket: Option<PathBuf>,
+
     /// Flags of kudu-master, as in --heartbeat_interval_ms=500. Those that kudu-pair sets itself are refused.
     #[arg(last = true, value_name = "FLAG")]
     flags: Vec<String>,
@@ -86,6 +96,10 @@ pub struct ExecArgs {
 pub fn run(args: Args) -> Result<()> {
     die_of_panics();
     check_user_flags(&args.flags)?;
+    let gate = match (&args.sync_gate, &args.sync_gate_socket) {
+        (Some(library), Some(socket)) => Some(Gate::new(library, socket)?),
+        _ => None,
+    };
     let programs = Programs::find(args.kudu_bin_dir.as_deref())?;
     let volumes = Volumes::open(&args.wal_dir, args.data_dir.as_deref().unwrap_or(&args.wal_dir))?;
     let _lock = volumes.lock()?;
@@ -105,7 +119,7 @@ pub fn run(args: Args) -> Result<()> {
         let listener = server::bind(&args.socket).await?;
         let instance = uuid::Uuid::new_v4().to_string();
         tracing::info!(instance, version, socket = %args.socket.display(), "launcher is ready");
-        let (messages, left) = keeper::start(instance, workshop, addresses)?;
+        let (messages, left) = keeper::start(instance, workshop, addresses, gate)?;
         let end = messages.clone();
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         tokio::spawn(async move {

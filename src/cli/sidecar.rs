@@ -39,6 +39,9 @@ pub struct SidecarArgs {
     /// The launcher's socket.
     #[arg(long, default_value = "/run/kudu-pair/launcher.sock")]
     launcher_socket: PathBuf,
+    /// Socket on which kudu-master's sync gate asks; the launcher has the same path. Default: kudu-master has no gate.
+    #[arg(long)]
+    sync_gate_socket: Option<PathBuf>,
     /// The socket for `kudu-pair ctl`.
     #[arg(long, default_value = "/run/kudu-pair/sidecar.sock")]
     control_socket: PathBuf,
@@ -90,6 +93,7 @@ impl SidecarArgs {
             data_dir: file.data_dir.unwrap_or_else(|| file.wal_dir.clone()),
             pair: file.pair,
             member: file.member,
+            sync_gate_socket: file.sync_gate,
             launcher_socket: file.launcher_socket,
             control_socket: file.control_socket,
             wal_dir: file.wal_dir,
@@ -111,6 +115,7 @@ impl SidecarArgs {
             data_dir: self.data_dir.unwrap_or_else(|| self.wal_dir.clone()),
             pair,
             member,
+            sync_gate_socket: self.sync_gate_socket,
             launcher_socket: self.launcher_socket,
             control_socket: self.control_socket,
             wal_dir: self.wal_dir,

@@ -21,6 +21,7 @@ use crate::{
     failover::{
         bounds::LOOK_IN_PEACE,
         lease::{LeaseClock, LeaseSeen},
+        tenure,
     },
     wal::OpId,
 };
@@ -67,6 +68,8 @@ pub(crate) fn read(lease: &Lease, unchanged_for: Duration) -> Result<LeaseSeen, 
         .map(|text| text.parse())
         .transpose()
         .map_err(|error| invalid(format!("annotation {}: {error}", names::FINAL_HEAD_ANNOTATION)))?;
+    let sync = tenure::sync_record(lease)
+        .map_err(|error| invalid(format!("annotation {}: {error}", names::SYNC_ANNOTATION)))?;
     let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
     Ok(LeaseSeen {
         resource_version: lease.resource_version().unwrap_or_default(),
@@ -75,6 +78,7 @@ pub(crate) fn read(lease: &Lease, unchanged_for: Duration) -> Result<LeaseSeen, 
             .parse()
             .map_err(|_| invalid(format!("annotation {}: {epoch:?} is no number", names::EPOCH_ANNOTATION)))?,
         final_head,
+        sync,
         unchanged_for,
     })
 }

@@ -7,6 +7,7 @@ use super::{
     bounds::{CHOICE_WAIT, MAX_LAG_OPS, TRY_AGAIN},
     lease::LeaseSeen,
     observation::{MemberSeen, Observation},
+    promise,
     switchover::Request,
 };
 use crate::{
@@ -67,6 +68,12 @@ pub(crate) fn choose(
         .all(|member| candidates.iter().any(|candidate| candidate.name == member.name));
     let waited = lease.unchanged_for >= CHOICE_WAIT;
     let approved = approval(switch);
+    if approved.is_none()
+        && !candidates.is_empty()
+        && let Some(choice) = promise::choose(seen, switch, recorded, &candidates, waited)
+    {
+        return choice;
+    }
     let named = approved.as_ref().and_then(Request::member);
     let best = match named {
         Some(name) => candidates.into_iter().find(|candidate| candidate.name == name),

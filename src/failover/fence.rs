@@ -7,6 +7,7 @@ use super::{
     initialize,
     lease::LeaseSeen,
     observation::Observation,
+    promise,
     switchover::Request,
 };
 use crate::api::{MemberState, PairStatus, SwitchKind, SwitchRecord, SwitchStep};
@@ -31,7 +32,7 @@ pub(crate) fn step(seen: &Observation, status: &PairStatus, switch: &SwitchRecor
 }
 
 fn before_the_fence(seen: &Observation, status: &PairStatus, switch: &SwitchRecord, lease: &LeaseSeen) -> Step {
-    if let Some(record) = final_head(seen, switch, lease) {
+    if let Some(record) = final_head(seen, switch, lease).or_else(|| promise::copied(status, switch, lease)) {
         return Step::remember(with(status, record));
     }
     if lease.over(seen.lease_duration()) {

@@ -64,6 +64,7 @@ pub(crate) fn step(seen: &Observation, status: &PairStatus) -> Step {
         request: None,
         recorded_head: first.adopted.map(|adopted| adopted.head),
         recorded_head_final: false,
+        sync: None,
         lost_at: None,
         started_at: seen.now.into(),
         fenced_at: Some(seen.now.into()),

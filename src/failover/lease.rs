@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::bounds::LEASE_LOOK_GAP;
-use crate::wal::OpId;
+use crate::{api::SyncRecord, wal::OpId};
 
 /// The pair's Lease as it was read just now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct LeaseSeen {
     pub epoch: i64,
     /// Last op in the log of the holder that released it, read after its kudu-master was dead.
     pub final_head: Option<OpId>,
+    /// Which standbys have what its holder acknowledged; none when that acknowledges by itself.
+    pub sync: Option<SyncRecord>,
     /// For how long this very version has been seen, by the observer's own clock.
     pub unchanged_for: Duration,
 }
@@ -77,6 +79,7 @@ mod tests {
             holder: holder.map(str::to_owned),
             epoch: 1,
             final_head,
+            sync: None,
             unchanged_for: Duration::from_millis(unchanged_ms),
         }
     }

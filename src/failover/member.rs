@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::{MemberState, Role},
+    api::{MemberState, Role, SyncRecord},
     wal::OpId,
 };
 
@@ -45,6 +45,9 @@ pub struct MemberReport {
     /// How it talks to other members; absent in reports of a sidecar that knew plain text only.
     #[serde(default)]
     pub encryption: Option<LinkEncryption>,
+    /// On an active: which standbys have what it acknowledges; absent while it acknowledges by itself.
+    #[serde(default)]
+    pub sync: Option<SyncRecord>,
     /// What is wrong and what to do, when something is.
     pub message: Option<String>,
 }

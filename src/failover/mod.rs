@@ -16,6 +16,7 @@ pub mod observation;
 pub mod order;
 mod overview;
 mod peace;
+mod promise;
 mod promote;
 pub mod receipt;
 mod rolling;

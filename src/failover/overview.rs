@@ -18,6 +18,11 @@ pub(crate) fn complete(seen: &Observation, memory: PairStatus, waiting: Option<&
         switch.waiting_for = waiting.map(|waiting| waiting.text.clone());
     }
     status.members = seen.members.iter().map(|member| member_status(seen, &status, member)).collect();
+    status.sync = match &seen.lease {
+        Some(lease) if lease.sync.is_some() || lease.holder.is_some() => lease.sync.clone(),
+        // A Lease that was made anew does not know what was promised.
+        _ => status.sync,
+    };
     status.lag = status.active.as_deref().map(|active| lag_text(seen, active));
     status.phase = Some(phase(seen, &status, waiting));
     status.conditions = conditions(seen, &status, waiting);
@@ -121,6 +126,7 @@ fn conditions(seen: &Observation, status: &PairStatus, waiting: Option<&Waiting>
     let all = [
         ready(seen, status, waiting),
         standbys_in_sync(seen, status),
+        synchronous(seen, status),
         catalog_formatted(status),
         switching(status, waiting),
         spec_accepted(seen, status),
@@ -196,6 +202,44 @@ fn standbys_in_sync(seen: &Observation, status: &PairStatus) -> Said {
         said("StandbysInSync", true, "Streaming", "every standby receives the active's log")
     } else {
         said("StandbysInSync", false, "StandbyBehind", behind.join("; "))
+    }
+}
+
+/// Whether each operation is on as many standbys as the user asked for before it is acknowledged.
+fn synchronous(seen: &Observation, status: &PairStatus) -> Said {
+    let wanted = seen.pair.spec.replication.acknowledgement.is_synchronous();
+    let Some(record) = &status.sync else {
+        return match wanted {
+            false => said("Synchronous", false, "Async", "operations are acknowledged as soon as the active has them"),
+            true => said(
+                "Synchronous",
+                false,
+                "NotYet",
+                "the active acknowledges by itself until its pod is made anew with the sync gate",
+            ),
+        };
+    };
+    let names: Vec<_> = record.members.iter().map(String::as_str).collect();
+    let names = names.join(", ");
+    let least = match (seen.pair.spec.replication.acknowledgement.count, seen.pair.spec.standbys) {
+        (Some(count), _) => count,
+        (None, standbys) => standbys,
+    };
+    if record.degraded && record.quorum == 0 {
+        said(
+            "Synchronous",
+            false,
+            "Degraded",
+            "the active acknowledges alone; it is not replaced without the loss of that",
+        )
+    } else if record.degraded {
+        said("Synchronous", false, "Degraded", format!("operations are acknowledged with fewer standbys: {names}"))
+    } else if record.quorum < least {
+        let text = "operations are not acknowledged until more standbys have caught up; those that have: ";
+        said("Synchronous", false, "Blocked", format!("{text}{}", if names.is_empty() { "none" } else { &names }))
+    } else {
+        let text = format!("each operation is on {} of {names} before it is acknowledged", record.quorum);
+        said("Synchronous", true, "InSync", text)
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     lease::LeaseSeen,
     member::MemberReport,
     observation::Observation,
-    receipt, rolling,
+    promise, receipt, rolling,
     switchover::{self, Request},
 };
 use crate::api::{MemberState, PairStatus, SwitchKind, SwitchRecord, SwitchStep, names::SWITCHOVER_ANY};
@@ -140,6 +140,7 @@ fn failover(
         gate: None,
         recorded_head: lease.final_head.or_else(|| seen.known_head(active)),
         recorded_head_final: lease.released(),
+        sync: promise::of(status, lease),
         lost_at: Some(lost_at.into()),
         started_at: seen.now.into(),
         fenced_at: None,

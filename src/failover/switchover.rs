@@ -4,6 +4,7 @@ use super::{
     action::{PairEvent, Step},
     bounds::MAX_LAG_OPS,
     observation::{MemberSeen, Observation},
+    promise,
 };
 use crate::api::{
     Answer, MemberState, PairStatus, SwitchKind, SwitchRecord, SwitchStep, SwitchoverAnswer,
@@ -89,6 +90,7 @@ pub(crate) fn planned(
         gate: None,
         recorded_head: None,
         recorded_head_final: false,
+        sync: seen.lease.as_ref().and_then(|lease| promise::of(status, lease)),
         lost_at: None,
         started_at: seen.now.into(),
         fenced_at: None,

@@ -7,7 +7,10 @@
 use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::MicroTime};
 
 use crate::{
-    api::names::{EPOCH_ANNOTATION, FINAL_HEAD_ANNOTATION},
+    api::{
+        SyncRecord,
+        names::{EPOCH_ANNOTATION, FINAL_HEAD_ANNOTATION, SYNC_ANNOTATION},
+    },
     wal::OpId,
 };
 
@@ -90,6 +93,36 @@ pub fn held(mut lease: Lease, identity: &str, now: MicroTime, lease_duration_mil
     // Whole seconds are what others can read here; the pair's own times are in its spec.
     spec.lease_duration_seconds = Some(lease_duration_milliseconds.saturating_add(999) / 1000);
     lease
+}
+
+/// What the Lease says of its holder's standbys.
+///
+/// # Errors
+/// When the annotation is there and cannot be read.
+pub fn sync_record(lease: &Lease) -> Result<Option<SyncRecord>, serde_json::Error> {
+    let text = lease.metadata.annotations.as_ref().and_then(|annotations| annotations.get(SYNC_ANNOTATION));
+    text.map(|text| serde_json::from_str(text)).transpose()
+}
+
+/// The Lease with what its holder promises from now on; none: it acknowledges by itself.
+pub fn promised(mut lease: Lease, record: Option<&SyncRecord>) -> Lease {
+    let annotations = lease.metadata.annotations.get_or_insert_default();
+    // The record has no map and no failing serializer, the only errors that serde_json has here.
+    match record.and_then(|record| serde_json::to_string(record).ok()) {
+        Some(text) => annotations.insert(SYNC_ANNOTATION.to_owned(), text),
+        None => annotations.remove(SYNC_ANNOTATION),
+    };
+    lease
+}
+
+/// The Lease as a member takes it for `epoch`: what the one before it promised stays until the new holder writes its own, which
+/// it does before anything of its reign is acknowledged or seen. One that acknowledges by itself promises nothing.
+pub fn promised_so_far(lease: Lease, epoch: i64, synchronous: bool) -> Lease {
+    match (synchronous, sync_record(&lease)) {
+        (true, Ok(Some(_))) => lease,
+        (true, Ok(None) | Err(_)) => promised(lease, Some(&SyncRecord::none(epoch))),
+        (false, _) => promised(lease, None),
+    }
 }
 
 /// The Lease given back by a holder whose log ends at `final_head`.

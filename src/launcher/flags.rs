@@ -89,6 +89,9 @@ fn why_reserved(name: &str) -> &'static str {
         "encrypt_data_at_rest" => "Encryption at rest is not supported: standbys cannot read an encrypted log",
         "master_addresses" => "A pair is a cluster of one master; its standbys are not Raft peers",
         "flagfile" | "fromenv" | "tryfromenv" => "Flags are given on the command line, so that they can be checked",
+        "log_force_fsync_all" | "env_use_fsync" => {
+            "Acknowledgement by standbys rests on them; spec.replication.acknowledgement asks for that"
+        }
         "log_compression_codec" => "Standbys read the log and know Kudu's default codec",
         "catalog_manager_check_ts_count_for_create_table" => {
             "With it, clients are shown an error until tablet servers have found a promoted master"
@@ -102,11 +105,22 @@ fn why_reserved(name: &str) -> &'static str {
 
 /// The arguments of kudu-master for a generation whose folders are `wal` and `data`.
 ///
-/// The user's flags come first and the operator's last: for a flag given twice Kudu takes the last.
-pub fn master_args(user: &[String], wal: &Path, data: &Path, www: Option<&Path>, at: &Addresses) -> Vec<String> {
+/// The user's flags come first and the operator's last: for a flag given twice Kudu takes the last. `gated`: it runs with the
+/// sync gate, which holds back what Kudu syncs, so Kudu has to sync each operation before it acknowledges it.
+pub fn master_args(
+    user: &[String],
+    wal: &Path,
+    data: &Path,
+    www: Option<&Path>,
+    at: &Addresses,
+    gated: bool,
+) -> Vec<String> {
     let mut args = defaults();
     args.extend_from_slice(user);
     args.extend(operators_args(wal, data));
+    if gated {
+        args.extend(["--log_force_fsync_all=true", "--env_use_fsync=false"].map(str::to_owned));
+    }
     args.push(format!("--rpc_bind_addresses={}", at.rpc_bind));
     args.push(format!("--webserver_interface={}", host_of(&at.rpc_bind)));
     args.push(format!("--webserver_port={}", at.webserver_port));
@@ -225,7 +239,7 @@ mod tests {
             webserver_advertised_port: None,
         };
         let user = vec!["--unlock_experimental_flags=false".to_owned()];
-        let args = master_args(&user, Path::new("/w"), Path::new("/d"), None, &at);
+        let args = master_args(&user, Path::new("/w"), Path::new("/d"), None, &at, false);
         let last = args.iter().rposition(|arg| arg.starts_with("--unlock_experimental_flags")).unwrap();
         assert_eq!(args[last], "--unlock_experimental_flags");
         assert!(args.contains(&"--webserver_interface=::1".to_owned()));

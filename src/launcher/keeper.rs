@@ -5,6 +5,7 @@
 use std::{
     collections::HashMap,
     io,
+    path::Path,
     process::Child,
     sync::{Arc, mpsc},
     thread,
@@ -17,7 +18,9 @@ use crate::clock::{boot_ns, unix_millis};
 
 use super::{
     catalog,
+    child::Held,
     flags::{Addresses, master_args},
+    gate::{Gate, GateError},
     guard::Guard,
     jobs::{Job, Workshop, start_worker},
     machine::{Action, Event, Machine, Ticket},
@@ -49,6 +52,7 @@ struct Keeper {
     instance: String,
     workshop: Workshop,
     addresses: Addresses,
+    gate: Option<Gate>,
     guard: Guard,
     reigns: Reigns,
     jobs: mpsc::Sender<Job>,
@@ -59,11 +63,13 @@ struct Keeper {
     running: Option<Reign>,
 }
 
-/// Starts the keeper with its guard and worker. `left` is completed when the launcher may end.
+/// Starts the keeper with its guard and worker. With a gate every kudu-master runs with it, or not at all. `left` is completed
+/// when the launcher may end.
 pub fn start(
     instance: String,
     workshop: Workshop,
     addresses: Addresses,
+    gate: Option<Gate>,
 ) -> io::Result<(mpsc::Sender<Message>, oneshot::Receiver<()>)> {
     let (messages, inbox) = mpsc::channel();
     let (leave, left) = oneshot::channel();
@@ -75,11 +81,12 @@ pub fn start(
         drop(done.send(Message::Event(Event::JobDone { ticket, result })));
     })?;
     let mut keeper = Keeper {
-        machine: Machine::new(instance.clone()),
+        machine: Machine::new(instance.clone(), gate.is_some()),
         instance,
         reigns: Reigns::new(workshop.volumes.own_files().to_owned()),
         workshop,
         addresses,
+        gate,
         guard,
         jobs,
         messages: messages.clone(),
@@ -201,8 +208,12 @@ impl Keeper {
     fn start(&mut self, epoch: i64, generation: String, deadline: Option<u64>) -> Result<i32, StartError> {
         let Workshop { programs, volumes, children, user_flags } = &self.workshop;
         let folders = volumes.folders(&generation).map_err(|error| StartError(error.to_string()))?;
-        let args = master_args(user_flags, &folders.wal, &folders.data, programs.www().as_deref(), &self.addresses);
-        let held = children.hold(&programs.master(), &args, programs.environment())?;
+        let gated = self.gate.is_some();
+        let args =
+            master_args(user_flags, &folders.wal, &folders.data, programs.www().as_deref(), &self.addresses, gated);
+        let mut environment = programs.environment().to_vec();
+        environment.extend(self.gate.iter().flat_map(Gate::environment));
+        let held = children.hold(&programs.master(), &args, &environment)?;
         let pid = held.pid();
         if !self.guard.watch(held.pidfd()?, deadline) {
             held.give_up(children);
@@ -213,7 +224,7 @@ impl Keeper {
         let instance = self.instance.clone();
         let reign = Reign { event, instance, epoch, generation, pid, unix_millis: unix_millis(), boot_ns: boot_ns() };
         self.record(&reign);
-        let child = match held.release(children) {
+        let child = match self.release(held, &programs.master()) {
             Ok(child) => child,
             Err(error) => {
                 self.guard.forget();
@@ -223,7 +234,7 @@ impl Keeper {
                     boot_ns: boot_ns(),
                     ..reign
                 });
-                return Err(error.into());
+                return Err(error);
             }
         };
         tracing::info!(
@@ -237,6 +248,20 @@ impl Keeper {
         self.running = Some(reign);
         self.wait_for(child);
         Ok(pid)
+    }
+
+    /// Lets a child become kudu-master; with the gate in it, or it is killed.
+    fn release(&self, held: Held, program: &Path) -> Result<Child, StartError> {
+        let pid = held.pid();
+        let children = &self.workshop.children;
+        let mut child = held.release(children)?;
+        if let Some(Err(error)) = self.gate.as_ref().map(|gate| gate.wait_until_loaded(pid, program)) {
+            // Either fails only when it is dead already.
+            let _ = child.kill();
+            let _ = children.wait(&mut child);
+            return Err(error.into());
+        }
+        Ok(child)
     }
 
     /// Tells the keeper when a master is dead.
@@ -271,6 +296,12 @@ enum Outcome {
 #[derive(thiserror::Error, Debug)]
 #[error("{0}")]
 struct StartError(String);
+
+impl From<GateError> for StartError {
+    fn from(error: GateError) -> Self {
+        Self(error.to_string())
+    }
+}
 
 impl From<io::Error> for StartError {
     fn from(error: io::Error) -> Self {

@@ -29,6 +29,7 @@
 //! - On SIGTERM or SIGINT kudu-master is killed at once (it has no graceful stop) and the launcher goes on answering, so that the sidecar
 //!   can read `Stopped` with `Ending`, ship the rest of the log and release the Lease. The launcher leaves when it gets
 //!   `Exit`, when the last client hung up after having been told of the death, or after [`machine::ENDING_GRACE`].
+//! - With `--sync-gate` kudu-master runs only with the sync gate in it ([`gate`]); the status says so.
 //! - It must run as the same user: Kudu makes its files for their owner alone.
 //! - When the socket does not answer, kudu-master may still run, until its deadline plus the kill time.
 
@@ -39,6 +40,7 @@ pub mod copy;
 pub mod exec;
 pub mod flags;
 pub mod format;
+pub mod gate;
 pub mod guard;
 pub mod jobs;
 pub mod keeper;

@@ -80,6 +80,9 @@ pub enum Reply {
 pub struct LauncherStatus {
     /// Random name of this run of the launcher; a new one after each start of its container.
     pub instance: String,
+    /// Whether kudu-master runs with the sync gate, so that its sidecar must permit what it acknowledges.
+    #[serde(default)]
+    pub sync_gate: bool,
     /// What kudu-master does.
     pub master: MasterState,
 }

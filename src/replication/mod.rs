@@ -7,6 +7,7 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::as_conversions)
 )]
 
+pub mod acknowledgement;
 pub mod anchors;
 pub mod diff;
 pub mod feed;

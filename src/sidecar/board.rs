@@ -8,7 +8,7 @@ use std::{
 
 use super::{SidecarError, config::SidecarConfig, security::LinkSecurity};
 use crate::{
-    api::{MemberState, Role},
+    api::{MemberState, Role, SyncRecord},
     failover::member::{GapReport, MemberReport, StandbyReport},
     replication::Anchors,
     wal::OpId,
@@ -38,6 +38,7 @@ pub(super) struct Facts {
     pub(super) standbys: BTreeMap<String, StandbyFacts>,
     pub(super) master_stopped: bool,
     pub(super) gap: Option<GapReport>,
+    pub(super) sync: Option<SyncRecord>,
     pub(super) message: Option<String>,
 }
 
@@ -70,6 +71,7 @@ impl Board {
                 standbys: BTreeMap::new(),
                 master_stopped: false,
                 gap: anchors.gap.clone(),
+                sync: None,
                 message: None,
             }),
         }
@@ -125,6 +127,7 @@ impl Board {
             master_stopped: facts.master_stopped,
             gap: facts.gap,
             encryption: Some(self.security.shown()),
+            sync: facts.sync,
             message: facts.message,
         }
     }

@@ -15,6 +15,8 @@ pub struct SidecarConfig {
     pub launcher_socket: PathBuf,
     /// The socket for `kudu-pair ctl`.
     pub control_socket: PathBuf,
+    /// The socket on which kudu-master's sync gate asks; none: it has no gate.
+    pub sync_gate_socket: Option<PathBuf>,
     /// Volume of logs and metadata.
     pub wal_dir: PathBuf,
     /// Volume of data blocks; may be the same.

@@ -95,6 +95,11 @@ pub enum SidecarError {
         "this member is to serve, but there is no catalog on its volumes; a second one is never formatted. Switch to a member that has the catalog, or restore this member's volumes"
     )]
     NoCatalog,
+    /// A gate that nobody would answer.
+    #[error(
+        "the launcher runs kudu-master with the sync gate, but this sidecar does not answer it; give it the launcher's --sync-gate-socket"
+    )]
+    NoGateSocket,
     /// An order to serve with too short a log.
     #[error(
         "this member is to serve from {gate} on, but its log ends at {head}; it does not serve with less than what was recorded"

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     SidecarError,
+    acknowledgements::Acknowledgements,
     board::Board,
     config::SidecarConfig,
     coordinator::Coordinator,
@@ -47,6 +48,7 @@ pub(super) struct Member {
     pub(super) board: Arc<Board>,
     pub(super) coordinator: Arc<Coordinator>,
     pub(super) shipping: Current,
+    pub(super) acknowledgements: Acknowledgements,
     /// The epoch in which this run of the sidecar gave the Lease back: it may not take it again, and need not give it back again.
     pub(super) released: i64,
     pub(super) stop: CancellationToken,

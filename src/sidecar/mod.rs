@@ -6,6 +6,7 @@
 //!     └──── board ◀────────┘        (one duty at a time, each ended before the next begins)
 //! ```
 
+mod acknowledgements;
 mod base;
 pub mod board;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod control_socket;
 pub mod coordinator;
 mod error;
 mod follow;
+mod gate;
 pub mod generation;
 mod link;
 mod log;
@@ -38,7 +40,10 @@ use crate::launcher::{
     protocol::{LauncherStatus, MasterState, Request},
 };
 
-use self::{board::Board, config::SidecarConfig, coordinator::Coordinator, member::Member, store::AnchorStore};
+use self::{
+    acknowledgements::Acknowledgements, board::Board, config::SidecarConfig, coordinator::Coordinator, member::Member,
+    store::AnchorStore,
+};
 
 /// Runs a sidecar until `stop`; it then ends its reign, if it has one, gives the Lease back and returns.
 ///
@@ -53,6 +58,7 @@ pub async fn run(
     let board = Arc::new(Board::new(&config, &anchors.current(), coordinator.security()));
     let servers = CancellationToken::new();
     let shipping = shipping::Current::default();
+    let acknowledgements = Acknowledgements::default();
     resume(&config, &coordinator).await;
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(report::serve(report::bind(config.report_listen).await?, Arc::clone(&board), servers.clone()));
@@ -68,9 +74,13 @@ pub async fn run(
         Arc::clone(&coordinator),
         shipping.clone(),
         Arc::clone(&board),
+        acknowledgements.clone(),
         servers.clone(),
     ));
-    Member { config, anchors, board, coordinator, shipping, released: 0, stop }.run().await;
+    if let Some(socket) = &config.sync_gate_socket {
+        tasks.spawn(gate::serve(gate::bind(socket)?, acknowledgements.clone(), servers.clone()));
+    }
+    Member { config, anchors, board, coordinator, shipping, acknowledgements, released: 0, stop }.run().await;
     servers.cancel();
     while tasks.join_next().await.is_some() {}
     Ok(())

@@ -6,6 +6,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     SidecarError,
+    acknowledgements::Begun,
     coordinator::Acquired,
     generation,
     member::{Duty, Member},
@@ -65,9 +66,13 @@ pub(super) async fn run(
     if !resumed {
         member.stop_master().await?;
     }
+    if launcher.sync_gate && member.config.sync_gate_socket.is_none() {
+        return Err(SidecarError::NoGateSocket);
+    }
     let Some(tenancy) = acquire(member, duty, &launcher, epoch).await? else { return Ok(()) };
     member.obey(epoch)?;
     let mut reign = Reign { tenancy, launcher, epoch, generation: String::new() };
+    let first = format.is_some();
     let begun = reign.begin(member, gate, format, resumed).await;
     let (shipping, own_head) = match begun {
         Ok(begun) => begun,
@@ -80,7 +85,19 @@ pub(super) async fn run(
         }
     };
     let offer = member.shipping.offer(&shipping);
+    let answering = reign.launcher.sync_gate.then(|| {
+        let begun = match (first, resumed) {
+            (true, _) => Begun::First,
+            (false, true) => Begun::Before,
+            (false, false) => Begun::At(own_head),
+        };
+        let (coordinator, board) = (Arc::clone(&member.coordinator), Arc::clone(&member.board));
+        let identity = member.identity(&reign.launcher);
+        member.acknowledgements.begin(coordinator, board, identity, Arc::clone(&shipping), begun)
+    });
     let end = reign.watch(member, duty, &shipping, own_head, resumed).await?;
+    // What waits for a permit now never gets it: kudu-master is stopped next.
+    drop(answering);
     tracing::info!(epoch, ?end, "the reign ends");
     reign.end(member, end, &shipping, &offer).await
 }
@@ -128,7 +145,7 @@ async fn acquire(
         return Ok(None);
     }
     loop {
-        match member.coordinator.acquire(&identity, epoch).await? {
+        match member.coordinator.acquire(&identity, epoch, launcher.sync_gate).await? {
             Acquired::Until(deadline_boot_ns) => {
                 return Ok(Some(Tenancy::begin(
                     Arc::clone(&member.coordinator),

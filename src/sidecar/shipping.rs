@@ -4,17 +4,20 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use tokio::{sync::watch, task::spawn_blocking};
+use tokio::{
+    sync::{Notify, watch},
+    task::spawn_blocking,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::log;
 use crate::{
-    replication::{feed::Reign, message::Heartbeat},
+    replication::{acknowledgement::Covers, feed::Reign, message::Heartbeat, terms},
     wal::{LogEntry, LogSummary, OpDigest, OpId},
     waldir::{LogTail, ReadError, TailError, TailState, stopped_log_dir},
 };
@@ -63,6 +66,21 @@ pub(super) struct Heads {
     pub(super) opened: Option<OpId>,
 }
 
+/// What a log holds at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Written {
+    /// Last op.
+    pub(super) last: Option<OpId>,
+    /// What a sync covers that began when this was the end.
+    pub(super) covers: Covers,
+}
+
+impl Default for Written {
+    fn default() -> Self {
+        Self { last: None, covers: Covers::Opening(None) }
+    }
+}
+
 /// The log of a reign.
 #[derive(Debug)]
 pub(super) struct Shipping {
@@ -76,6 +94,12 @@ pub(super) struct Shipping {
     serving: watch::Sender<bool>,
     /// How often the log was read to its end.
     looks: watch::Sender<u64>,
+    /// How often somebody asked what is written.
+    asked: AtomicU64,
+    /// What the last look to the end of a log that is there showed, and how often had been asked when it began.
+    answered: watch::Sender<(u64, Written)>,
+    /// Somebody waits for a look.
+    hurry: Arc<Notify>,
     ended: CancellationToken,
     _end: DropGuard,
 }
@@ -84,6 +108,7 @@ impl Shipping {
     /// Begins to follow the log in `folder`.
     pub(super) fn begin(epoch: i64, uuid: String, folder: PathBuf) -> Arc<Self> {
         let ended = CancellationToken::new();
+        let hurry = Arc::new(Notify::new());
         let shipping = Arc::new(Self {
             epoch,
             uuid,
@@ -93,6 +118,9 @@ impl Shipping {
             heads: watch::Sender::new(Heads::default()),
             serving: watch::Sender::new(true),
             looks: watch::Sender::new(0),
+            asked: AtomicU64::new(0),
+            answered: watch::Sender::new((0, Written::default())),
+            hurry: Arc::clone(&hurry),
             ended: ended.clone(),
             _end: ended.clone().drop_guard(),
         });
@@ -104,6 +132,7 @@ impl Shipping {
                 drop(shipping);
                 tokio::select! {
                     () = ended.cancelled() => break,
+                    () = hurry.notified() => {}
                     () = tokio::time::sleep(IDLE_PAUSE) => {}
                 }
             }
@@ -165,6 +194,19 @@ impl Shipping {
         self.heads.borrow().head
     }
 
+    /// What is in the log now, of all that was written before this was called.
+    pub(super) async fn written(&self) -> Written {
+        let mut answered = self.answered.subscribe();
+        let number = self.asked.fetch_add(1, Ordering::SeqCst).saturating_add(1);
+        self.hurry.notify_one();
+        let answer = answered.wait_for(|(asked, _)| *asked >= number).await.map(|answer| answer.1).ok();
+        match answer {
+            Some(written) => written,
+            // This value is gone, and whoever asked with it.
+            None => std::future::pending().await,
+        }
+    }
+
     /// Resolves when this reign's log is no longer offered.
     pub(super) async fn ended(&self) {
         self.ended.cancelled().await;
@@ -180,6 +222,7 @@ impl Shipping {
     /// Reads what is new in the log. A log that cannot be followed any further is read anew from its beginning.
     async fn look(self: &Arc<Self>, tail: Option<LogTail>) -> Option<LogTail> {
         let shipping = Arc::clone(self);
+        let asked = self.asked.load(Ordering::SeqCst);
         let (tail, result) = blocking(move || {
             let mut tail = tail.unwrap_or_else(|| LogTail::open(&shipping.folder, None));
             let result = shipping.read(&mut tail);
@@ -189,7 +232,10 @@ impl Shipping {
         })
         .await;
         match result {
-            Ok(()) => {
+            Ok(state) => {
+                if state == TailState::CaughtUp {
+                    self.answered.send_replace((asked, self.written_so_far()));
+                }
                 self.looks.send_modify(|looks| *looks = looks.saturating_add(1));
                 Some(tail)
             }
@@ -206,11 +252,30 @@ impl Shipping {
         }
     }
 
-    fn read(&self, tail: &mut LogTail) -> Result<(), TailError> {
+    /// What the log holds as far as it was read.
+    fn written_so_far(&self) -> Written {
+        let summary = self.summary.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = summary.last;
+        let opening = summary.no_ops.last().map(|no_op| no_op.id).filter(|id| terms::epoch_of(id.term) >= self.epoch);
+        let covers = match (opening, last) {
+            (Some(opening), Some(last)) if opening < last => Covers::Operations(last),
+            // Of a log that does not say what was before, all of it.
+            (Some(opening), _) if opening.index > 1 => {
+                let before = opening.index.saturating_sub(1);
+                let term = summary.history.term_at(before);
+                Covers::Opening(Some(term.map_or(opening, |term| OpId::new(term, before))))
+            }
+            (Some(_), _) => Covers::Opening(None),
+            (None, last) => Covers::Opening(last),
+        };
+        Written { last, covers }
+    }
+
+    fn read(&self, tail: &mut LogTail) -> Result<TailState, TailError> {
         loop {
             let batch = tail.poll()?;
             if batch.entries.is_empty() && batch.state != TailState::More {
-                return Ok(());
+                return Ok(batch.state);
             }
             let heads = {
                 let mut summary = self.summary.lock().unwrap_or_else(PoisonError::into_inner);

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     SidecarError,
+    acknowledgements::{Acknowledgements, Stream},
     board::{Board, StandbyFacts},
     coordinator::Coordinator,
     link::Link,
@@ -43,9 +44,10 @@ pub(super) async fn serve(
     coordinator: Arc<Coordinator>,
     current: Current,
     board: Arc<Board>,
+    acknowledgements: Acknowledgements,
     stop: CancellationToken,
 ) {
-    let hall = Arc::new(Hall { pair, coordinator, current, board, streams: Mutex::default() });
+    let hall = Arc::new(Hall { pair, coordinator, current, board, acknowledgements, streams: Mutex::default() });
     let mut feeds = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
@@ -76,6 +78,7 @@ struct Hall {
     coordinator: Arc<Coordinator>,
     current: Current,
     board: Arc<Board>,
+    acknowledgements: Acknowledgements,
     /// The stream of each standby; a newer one ends the one before.
     streams: Mutex<BTreeMap<String, CancellationToken>>,
 }
@@ -104,7 +107,8 @@ impl Hall {
         if let Some(before) = before {
             before.cancel();
         }
-        let place = Place { hall: self, member: member.to_owned(), replaced: token };
+        let stream = self.acknowledgements.stream(member, after);
+        let place = Place { hall: self, member: member.to_owned(), replaced: token, stream };
         place.acknowledged(after);
         place
     }
@@ -115,6 +119,8 @@ struct Place<'a> {
     hall: &'a Hall,
     member: String,
     replaced: CancellationToken,
+    /// The same for whoever waits for the standby.
+    stream: Stream,
 }
 
 impl Place<'_> {
@@ -125,6 +131,7 @@ impl Place<'_> {
         if !self.replaced.is_cancelled() {
             let facts = StandbyFacts { replicate_head, heard: Instant::now() };
             self.hall.board.facts().standbys.insert(self.member.clone(), facts);
+            self.stream.acknowledged(replicate_head);
         }
     }
 }

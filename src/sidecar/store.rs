@@ -73,20 +73,29 @@ impl AnchorStore {
         let mut next = self.anchors.clone();
         change(&mut next);
         if next != self.anchors {
-            self.write_durably(&next.encode())?;
+            write_durably(&*self.volume, &self.path, &next.encode())?;
             self.anchors = next;
         }
         Ok(())
     }
+}
 
-    /// Write, fsync, rename, fsync of the folder.
-    fn write_durably(&self, bytes: &[u8]) -> Result<(), SidecarError> {
-        let partial = self.path.with_extension("partial");
-        let mut file = self.volume.create(&partial, MODE).map_err(io("create", &partial))?;
-        file.write_all_at(bytes, 0).map_err(io("write", &partial))?;
-        file.sync_data().map_err(io("fsync", &partial))?;
-        self.volume.rename(&partial, &self.path).map_err(io("rename", &partial))?;
-        sync_folder(&*self.volume, self.path.parent().unwrap_or(Path::new(".")))
+/// Write, fsync, rename, fsync of the folder.
+pub(super) fn write_durably(volume: &dyn Volume, path: &Path, bytes: &[u8]) -> Result<(), SidecarError> {
+    let partial = path.with_extension("partial");
+    let mut file = volume.create(&partial, MODE).map_err(io("create", &partial))?;
+    file.write_all_at(bytes, 0).map_err(io("write", &partial))?;
+    file.sync_data().map_err(io("fsync", &partial))?;
+    volume.rename(&partial, path).map_err(io("rename", &partial))?;
+    sync_folder(volume, path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Removes a file, if it is there, for good.
+pub(super) fn remove_durably(volume: &dyn Volume, path: &Path) -> Result<(), SidecarError> {
+    match volume.remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(io("remove", path)(error)),
+        Ok(()) => sync_folder(volume, path.parent().unwrap_or(Path::new("."))),
     }
 }
 

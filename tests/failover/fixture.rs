@@ -50,6 +50,7 @@ pub(crate) fn report(name: &str) -> MemberReport {
         master_stopped: true,
         encryption: Some(LinkEncryption::Tls),
         gap: None,
+        sync: None,
         message: None,
     }
 }
@@ -111,6 +112,7 @@ pub(crate) fn running_with(standbys: i32) -> Observation {
         holder: Some("demo-0/uid-demo-0/i1".to_owned()),
         epoch: EPOCH,
         final_head: None,
+        sync: None,
         unchanged_for: ms(500),
     });
     let catalog = |name: &str| MemberReport {
@@ -180,6 +182,7 @@ pub(crate) fn switch(kind: SwitchKind, step: SwitchStep) -> SwitchRecord {
         gate: None,
         recorded_head: None,
         recorded_head_final: false,
+        sync: None,
         lost_at: None,
         started_at: "2026-03-01T11:59:58Z".parse::<Timestamp>().unwrap().into(),
         fenced_at: None,

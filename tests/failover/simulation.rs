@@ -610,6 +610,7 @@ impl World {
                 holder: lease.holder.clone(),
                 epoch: lease.epoch,
                 final_head: lease.final_head,
+                sync: None,
             }
         });
         let reported = status.active.as_ref().and_then(|active| controller.heard.get(active)).map(|(report, _)| report);

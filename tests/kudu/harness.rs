@@ -263,7 +263,7 @@ impl Home {
         try_kudu(["table", "create", &address, &table, "--timeout_ms=3000"]).status.success()
     }
 
-    fn plain_table(name: &str, buckets: u32) -> serde_json::Value {
+    pub(crate) fn plain_table(name: &str, buckets: u32) -> serde_json::Value {
         serde_json::json!({
             "table_name": name,
             "schema": {

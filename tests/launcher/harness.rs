@@ -111,6 +111,10 @@ impl Place {
     }
 
     pub(crate) fn command(&self, flags: &[&str]) -> Command {
+        self.command_with(&[], flags)
+    }
+
+    fn command_with(&self, options: &[String], flags: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kudu-pair"));
         command
             .arg("launcher")
@@ -122,6 +126,7 @@ impl Place {
             .arg(self.path("data"))
             .arg("--kudu-bin-dir")
             .arg(kudu_dist().join("bin"))
+            .args(options)
             .args(["--rpc-bind", &self.rpc(), "--"])
             .args(flags);
         command
@@ -134,8 +139,16 @@ impl Place {
 
     /// Starts a launcher here with more flags of kudu-master.
     pub(crate) async fn launch_with(&self, flags: &[&str]) -> Launcher {
+        self.spawn(self.command(&[&TEST_FLAGS, flags].concat())).await
+    }
+
+    /// Starts a launcher here with more options of its own.
+    pub(crate) async fn launch_gated(&self, options: &[String]) -> Launcher {
+        self.spawn(self.command_with(options, &TEST_FLAGS)).await
+    }
+
+    async fn spawn(&self, mut command: Command) -> Launcher {
         let log = |name| Stdio::from(File::options().create(true).append(true).open(self.path(name)).expect("a log"));
-        let mut command = self.command(&[&TEST_FLAGS, flags].concat());
         let process = command.stdout(log("launcher.log")).stderr(log("kudu.log")).spawn().expect("a launcher");
         let mut launcher = Launcher { process, socket: self.socket() };
         let begin = Instant::now();

@@ -4,6 +4,7 @@
 
 mod commands;
 mod fencing;
+mod gate;
 mod generations;
 mod harness;
 mod restarts;

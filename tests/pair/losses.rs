@@ -151,10 +151,10 @@ fn ops_of_running(member: &Member) -> BTreeSet<OpId> {
 }
 
 /// Numbers that follow from one seed (SplitMix64); `LOSSES_SEED` repeats a run as far as its processes let it.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn from_environment() -> Self {
+    pub(crate) fn from_environment() -> Self {
         let seed = env::var("LOSSES_SEED").ok().map_or_else(
             || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_millis() as u64),
             |seed| seed.parse().expect("a number in LOSSES_SEED"),
@@ -163,14 +163,14 @@ impl Random {
         Self(seed)
     }
 
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     }
 
-    fn up_to(&mut self, longest: Duration) -> Duration {
+    pub(crate) fn up_to(&mut self, longest: Duration) -> Duration {
         Duration::from_micros(self.next() % longest.as_micros() as u64)
     }
 }

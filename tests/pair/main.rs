@@ -17,5 +17,7 @@ mod refusals;
 mod reigns;
 mod restarts;
 mod switchover;
+mod synchronous;
+mod synchronous_losses;
 mod tls;
 mod tls_peer;

@@ -54,6 +54,8 @@ pub(crate) struct Member {
     /// When this test saw the master of a launcher that it killed dead.
     deaths: Vec<(i32, u64)>,
     disk: Option<SmallDisk>,
+    /// `replication` of its configuration, when it waits for its standbys.
+    replication: Option<serde_json::Value>,
     // Last, since the disk is mounted in it.
     dir: tempfile::TempDir,
 }
@@ -75,8 +77,16 @@ impl Member {
             sidecar: None,
             deaths: Vec::new(),
             disk: None,
+            replication: None,
             dir,
         }
+    }
+
+    /// Makes it wait for its standbys as `replication` says, from its next start on; to be configured anew.
+    pub(crate) fn make_synchronous(&mut self, replication: &serde_json::Value) {
+        let status = program().arg("install").arg("--to").arg(self.path("kudu-pair")).status();
+        assert!(status.expect("kudu-pair").success());
+        self.replication = Some(replication.clone());
     }
 
     /// Puts the log on a small disk.
@@ -129,6 +139,8 @@ impl Member {
             "dataDir": self.path("data"),
             "launcherSocket": self.path("launcher.sock"),
             "controlSocket": self.path("sidecar.sock"),
+            "replication": self.replication.clone().unwrap_or_else(|| serde_json::json!({})),
+            "syncGate": self.replication.as_ref().map(|_| self.path("gate.sock")),
         });
         // JSON is YAML.
         fs::write(self.path("config.yaml"), config.to_string()).expect("a configuration file");
@@ -146,6 +158,10 @@ impl Member {
         command.arg("--socket").arg(self.path("launcher.sock"));
         command.arg("--wal-dir").arg(self.path("wal")).arg("--data-dir").arg(self.path("data"));
         command.arg("--kudu-bin-dir").arg(self.kudu.join("bin"));
+        if self.replication.is_some() {
+            command.arg("--sync-gate").arg(self.path("libkudu_pair_sync_gate.so"));
+            command.arg("--sync-gate-socket").arg(self.path("gate.sock"));
+        }
         command.args(["--rpc-bind", &self.rpc, "--"]).args(MASTER_FLAGS).args(&self.flags);
         self.launcher = Some(self.spawn(command, "launcher.log", "kudu.log"));
     }

@@ -19,6 +19,9 @@ const BIN_PATH: &str = "/opt/kudu-pair";
 const RUN_PATH: &str = "/run/kudu-pair";
 const LAUNCHER_SOCKET: &str = "/run/kudu-pair/launcher.sock";
 const CONTROL_SOCKET: &str = "/run/kudu-pair/sidecar.sock";
+/// Beside the launcher, where `install` puts it.
+const GATE_LIBRARY: &str = "/opt/kudu-pair/libkudu_pair_sync_gate.so";
+const GATE_SOCKET: &str = "/run/kudu-pair/gate.sock";
 const WAL_PATH: &str = "/var/lib/kudu/wal";
 const DATA_PATH: &str = "/var/lib/kudu/data";
 const CERTIFICATES_PATH: &str = "/etc/kudu-pair/certificates";
@@ -53,6 +56,13 @@ pub(super) fn kudu_master(input: &BuildInput<'_>) -> Container {
         ("--rpc-bind", format!("0.0.0.0:{rpc}")),
         ("--webserver-port", names::WEB_PORT.to_string()),
     ]));
+    // Only the difference between with and without is in the pods; the rest the sidecar reads from the pair as it changes.
+    if spec.replication.acknowledgement.is_synchronous() {
+        command.extend(options([
+            ("--sync-gate", GATE_LIBRARY.to_owned()),
+            ("--sync-gate-socket", GATE_SOCKET.to_owned()),
+        ]));
+    }
     command.push("--".to_owned());
     command.extend(spec.kudu.flags.iter().map(|(flag, value)| literal(&format!("--{flag}={}", value.0))));
 
@@ -92,6 +102,9 @@ pub(super) fn replication(input: &BuildInput<'_>) -> Container {
         ("--report-listen", format!("0.0.0.0:{}", names::REPORT_PORT)),
         ("--certificates", CERTIFICATES_PATH.to_owned()),
     ]));
+    if input.spec.replication.acknowledgement.is_synchronous() {
+        args.extend(options([("--sync-gate-socket", GATE_SOCKET.to_owned())]));
+    }
     let mut mounts = vec![
         mount(pod::RUN_VOLUME, RUN_PATH),
         mount(claims::WAL, WAL_PATH),

@@ -48,6 +48,18 @@ mod tests {
         insta::assert_json_snapshot!(stateful_set(&testing::input(&testing::pair("spec: {}"))));
     }
 
+    /// To wait for standbys takes the gate in kudu-master, which only new pods get; how it waits is no matter of the pods.
+    #[test]
+    fn only_a_synchronous_pair_has_the_gate() {
+        let pods = |mode: &str| {
+            let pair = testing::pair(&format!("spec:\n  replication: {{ acknowledgement: {mode} }}\n"));
+            serde_json::to_string(&stateful_set(&testing::input(&pair))).unwrap()
+        };
+        assert_eq!(pods("{ mode: All }").matches("sync-gate-socket").count(), 2);
+        assert_eq!(pods("{ mode: All }"), pods("{ mode: Any, count: 1 }"));
+        assert!(!pods("{}").contains("sync-gate"));
+    }
+
     #[test]
     fn with_everything_set() {
         let pair = testing::pair(

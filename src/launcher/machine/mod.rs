@@ -116,6 +116,7 @@ pub enum Action {
 #[derive(Debug)]
 pub struct Machine {
     instance: String,
+    sync_gate: bool,
     highest_epoch: i64,
     master: Master,
     /// Jobs that are queued or running, with the generation that each works on.
@@ -169,10 +170,11 @@ struct Ending {
 }
 
 impl Machine {
-    /// A launcher that has never started anything.
-    pub fn new(instance: String) -> Self {
+    /// A launcher that has never started anything; `sync_gate`: what it starts runs with the sync gate.
+    pub fn new(instance: String, sync_gate: bool) -> Self {
         Self {
             instance,
+            sync_gate,
             highest_epoch: i64::MIN,
             master: Master::Off(MasterState::Idle),
             jobs: BTreeMap::new(),
@@ -197,7 +199,7 @@ impl Machine {
                 deadline_boot_ns: reign.deadline,
             },
         };
-        LauncherStatus { instance: self.instance.clone(), master }
+        LauncherStatus { instance: self.instance.clone(), sync_gate: self.sync_gate, master }
     }
 
     /// When [`Event::Woke`] is due.

@@ -1,6 +1,7 @@
 //! Orders from the pair's status; the Lease in the API server.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -17,12 +18,16 @@ use tokio::{sync::watch, time::timeout};
 
 use super::{Acquired, Addresses, Renewal};
 use crate::{
-    api::{Encryption, FailoverSpec, KuduMasterPair, names},
+    api::{
+        AcknowledgementMode, AcknowledgementSpec, Encryption, FailoverSpec, KuduMasterPair, ReplicationSpec,
+        SyncRecord, names,
+    },
     clock,
     failover::{
         order::{Order, order_for},
         tenure::{self, Claim, LeaseView},
     },
+    replication::acknowledgement::{Outcome, Policy},
     sidecar::{
         SidecarError, TlsFiles,
         security::{LinkSecurity, SecurityKeeper, Source},
@@ -39,6 +44,7 @@ pub struct KubernetesCoordinator {
     orders: watch::Receiver<Order>,
     timing: Arc<Mutex<FailoverSpec>>,
     security: SecurityKeeper,
+    policy: watch::Receiver<Policy>,
     watcher: tokio::task::JoinHandle<()>,
 }
 
@@ -55,7 +61,15 @@ impl KubernetesCoordinator {
         let (source, sources) = watch::channel(Source::Unknown("the pair has not been read yet"));
         let timing = Arc::new(Mutex::new(FailoverSpec::default()));
         let pairs: Api<KuduMasterPair> = Api::namespaced(client.clone(), namespace);
+        // Until the pair was seen nothing is acknowledged.
+        let spec = ReplicationSpec {
+            acknowledgement: AcknowledgementSpec { mode: AcknowledgementMode::Any, count: Some(i32::MAX) },
+            ..ReplicationSpec::default()
+        };
+        let (policies, policy) = watch::channel(super::policy(&spec, BTreeSet::new()));
         let heard = Heard {
+            pair: pair.to_owned(),
+            policies,
             member: member.to_owned(),
             certificates: certificates.to_owned(),
             orders: sender,
@@ -70,6 +84,7 @@ impl KubernetesCoordinator {
             orders,
             timing,
             security: SecurityKeeper::begin(sources, names::member_host(pair, member, namespace)),
+            policy,
             watcher,
         }
     }
@@ -107,7 +122,45 @@ impl KubernetesCoordinator {
         milliseconds(self.timing().renew_interval_milliseconds)
     }
 
-    pub(super) async fn acquire(&self, identity: &str, epoch: i64) -> Result<Acquired, SidecarError> {
+    pub(super) fn acknowledgement(&self) -> watch::Receiver<Policy> {
+        self.policy.clone()
+    }
+
+    /// One compare-and-swap. Whoever reads the Lease later sees the old record or the new one, and a fence that did not see
+    /// the new one fails.
+    pub(super) async fn record(
+        &self,
+        identity: &str,
+        epoch: i64,
+        record: Option<&SyncRecord>,
+    ) -> (Outcome, Option<SidecarError>) {
+        let lease = match self.get().await {
+            Ok(Some(lease)) => lease,
+            Ok(None) => return (Outcome::NotWritten, Some(SidecarError::Coordinator("there is no Lease".to_owned()))),
+            Err(error) => return (Outcome::NotWritten, Some(error)),
+        };
+        let view = LeaseView::of(&lease);
+        if view.holder.as_deref() != Some(identity) || view.epoch != epoch {
+            let error = SidecarError::Coordinator("the Lease is no longer this member's".to_owned());
+            return (Outcome::NotWritten, Some(error));
+        }
+        match self.replace(&tenure::promised(lease, record)).await {
+            Ok(()) => (Outcome::Written, None),
+            Err(WriteError::Conflict) => {
+                let error = SidecarError::Coordinator("the Lease was changed meanwhile".to_owned());
+                (Outcome::NotWritten, Some(error))
+            }
+            // A request without an answer may have been carried out, or be carried out later.
+            Err(WriteError::Other(error)) => (Outcome::Unknown, Some(error)),
+        }
+    }
+
+    pub(super) async fn acquire(
+        &self,
+        identity: &str,
+        epoch: i64,
+        synchronous: bool,
+    ) -> Result<Acquired, SidecarError> {
         let asked = clock::boot_ns();
         let Some(lease) = self.get().await? else {
             return Ok(Acquired::NotYet("the pair's Lease does not exist yet".to_owned()));
@@ -117,6 +170,7 @@ impl KubernetesCoordinator {
             Claim::No(reason) => Ok(Acquired::NotYet(reason)),
             Claim::Mine | Claim::Take => {
                 let lease = tenure::held(lease, identity, now(), self.timing().lease_duration_milliseconds);
+                let lease = tenure::promised_so_far(lease, epoch, synchronous);
                 match self.replace(&lease).await {
                     Ok(()) => Ok(Acquired::Until(Some(self.deadline(asked)))),
                     Err(WriteError::Conflict) => Ok(Acquired::NotYet("the Lease was changed meanwhile".to_owned())),
@@ -225,6 +279,8 @@ fn now() -> MicroTime {
 
 /// What the pair says, passed on.
 struct Heard {
+    pair: String,
+    policies: watch::Sender<Policy>,
     member: String,
     certificates: PathBuf,
     orders: watch::Sender<Order>,
@@ -237,6 +293,9 @@ impl Heard {
         *self.timing.lock().unwrap_or_else(PoisonError::into_inner) = pair.spec.failover.clone();
         let source = self.source_of(pair.spec.replication.encryption);
         set(&self.source, source);
+        let others = names::members(&self.pair, pair.spec.standbys).into_iter().filter(|name| *name != self.member);
+        set(&self.policies, super::policy(&pair.spec.replication, others.collect()));
+        // The order comes last: whoever carries it out finds the rest as it was then.
         set(&self.orders, pair.status.as_ref().map_or(Order::Wait, |status| order_for(&self.member, status)));
     }
 

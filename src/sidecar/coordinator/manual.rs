@@ -15,17 +15,25 @@ use tokio::sync::watch;
 
 use super::Addresses;
 use crate::{
+    api::{AcknowledgementMode, AcknowledgementSpec, ReplicationSpec, SyncRecord, WhenUnavailable},
     failover::{member::LinkEncryption, order::Order},
     pki,
+    replication::acknowledgement::{Outcome, Policy},
     sidecar::{
-        TlsFiles,
+        SidecarError, TlsFiles,
         security::{LinkSecurity, SecurityKeeper, Source},
+        shipping::blocking,
+        store::{remove_durably, write_durably},
     },
+    volume::Disk,
     wal::OpId,
 };
 
 /// There is nothing to renew; the launcher is told now and then that this reign goes on.
 pub(super) const RENEW_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Name of the record on the log volume; no other file there has that name before its suffix.
+const RECORD: &str = "sync-record.json";
 
 /// The configuration file of a sidecar that runs without Kubernetes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,10 +66,40 @@ pub struct ManualConfig {
     /// Folder of the data blocks; the log's when absent.
     #[serde(default)]
     pub data_dir: Option<PathBuf>,
+    /// When a client is told that its operation is done; with anything but `Async` the launcher needs `--sync-gate`.
+    #[serde(default)]
+    pub replication: ManualReplication,
+    /// The launcher's `--sync-gate-socket`, when it has one.
+    #[serde(default)]
+    pub sync_gate: Option<PathBuf>,
     /// The launcher's socket.
     pub launcher_socket: PathBuf,
     /// The socket for `kudu-pair ctl`.
     pub control_socket: PathBuf,
+}
+
+/// When a client is told that its operation is done, as in the spec of a pair.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ManualReplication {
+    /// Which standbys must have an operation first.
+    pub acknowledgement: AcknowledgementSpec,
+    /// What happens while too few have it.
+    pub when_unavailable: WhenUnavailable,
+    /// After so long without an operation a standby counts as unavailable, in milliseconds; 10000 when absent.
+    pub timeout_milliseconds: Option<i32>,
+}
+
+impl ManualReplication {
+    fn spec(&self) -> ReplicationSpec {
+        let default = ReplicationSpec::default();
+        ReplicationSpec {
+            acknowledgement: self.acknowledgement.clone(),
+            when_unavailable: self.when_unavailable,
+            timeout_milliseconds: self.timeout_milliseconds.unwrap_or(default.timeout_milliseconds),
+            ..default
+        }
+    }
 }
 
 /// What a member is when it is first started.
@@ -102,6 +140,7 @@ impl ManualConfig {
         if self.role == ManualRole::Standby && self.master.is_none() {
             return Err("master: a standby needs its active's link and rpc addresses".to_owned());
         }
+        self.check_acknowledgement()?;
         match (&self.tls, self.plaintext) {
             (None, false) => Err(
                 "tls: the stream between members carries private keys of the cluster. Give ca, certificate and key \
@@ -111,6 +150,31 @@ impl ManualConfig {
             (Some(_), true) => Err("plaintext: true contradicts tls; remove one of the two".to_owned()),
             (None, true) => Ok(()),
             (Some(_), false) => self.check_names(),
+        }
+    }
+
+    /// What the API server checks of a pair.
+    fn check_acknowledgement(&self) -> Result<(), String> {
+        let AcknowledgementSpec { mode, count } = self.replication.acknowledgement;
+        let standbys = self.slaves.len();
+        if mode == AcknowledgementMode::Async {
+            return Ok(());
+        }
+        if self.sync_gate.is_none() {
+            return Err(format!(
+                "replication.acknowledgement.mode is {mode:?}: syncGate is needed, the launcher's --sync-gate-socket"
+            ));
+        }
+        if standbys == 0 {
+            return Err(format!("replication.acknowledgement.mode is {mode:?}: slaves must name the standbys"));
+        }
+        match (mode, count.map(usize::try_from)) {
+            (AcknowledgementMode::Any, Some(Ok(count))) if (1..=standbys).contains(&count) => Ok(()),
+            (AcknowledgementMode::Any, _) => Err(format!(
+                "replication.acknowledgement.count is {count:?}: with the mode Any it is a number from 1 to {standbys}, that of slaves"
+            )),
+            (_, Some(_)) => Err("replication.acknowledgement.count is for the mode Any alone; remove it".to_owned()),
+            _ => Ok(()),
         }
     }
 
@@ -155,6 +219,8 @@ pub struct ManualCoordinator {
     security: SecurityKeeper,
     upstream: watch::Sender<Option<Upstream>>,
     orders: watch::Sender<Order>,
+    policy: watch::Sender<Policy>,
+    record: PathBuf,
 }
 
 impl ManualCoordinator {
@@ -179,6 +245,11 @@ impl ManualCoordinator {
             security,
             upstream: watch::Sender::new(config.master.clone()),
             orders: watch::Sender::new(order),
+            policy: watch::Sender::new(super::policy(
+                &config.replication.spec(),
+                config.slaves.keys().cloned().collect(),
+            )),
+            record: config.wal_dir.join(RECORD),
         })
     }
 
@@ -192,6 +263,25 @@ impl ManualCoordinator {
 
     pub(super) fn certificate_name(&self, member: &str) -> String {
         pki::manual_name(&self.pair, member)
+    }
+
+    pub(super) fn acknowledgement(&self) -> watch::Receiver<Policy> {
+        self.policy.subscribe()
+    }
+
+    /// Keeps the record beside the control file: whoever promotes has to look at it.
+    pub(super) async fn record(&self, record: Option<&SyncRecord>) -> (Outcome, Option<SidecarError>) {
+        let path = self.record.clone();
+        // The record has no map and no failing serializer, the only errors that serde_json has here.
+        let text = record.map(|record| serde_json::to_vec(record).unwrap_or_default());
+        let written = blocking(move || match text {
+            Some(text) => write_durably(&Disk, &path, &text),
+            None => remove_durably(&Disk, &path),
+        });
+        match written.await {
+            Ok(()) => (Outcome::Written, None),
+            Err(error) => (Outcome::Unknown, Some(error)),
+        }
     }
 
     pub(super) fn addresses(&self) -> Addresses {

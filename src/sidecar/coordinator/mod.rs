@@ -3,7 +3,7 @@
 mod kubernetes;
 mod manual;
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use tokio::sync::watch;
 
@@ -12,7 +12,28 @@ pub use self::{
     manual::{ManualConfig, ManualCoordinator, ManualRole, Upstream},
 };
 use super::{SidecarError, security::LinkSecurity};
-use crate::{failover::order::Order, wal::OpId};
+use crate::{
+    api::{AcknowledgementMode, ReplicationSpec, SyncRecord},
+    failover::order::Order,
+    replication::acknowledgement::{Outcome, Policy, Rule},
+    wal::OpId,
+};
+
+/// What a user's words mean for an active with these standbys.
+fn policy(spec: &ReplicationSpec, standbys: BTreeSet<String>) -> Policy {
+    let count = spec.acknowledgement.count.and_then(|count| usize::try_from(count).ok());
+    Policy {
+        rule: match spec.acknowledgement.mode {
+            AcknowledgementMode::Async => Rule::Async,
+            AcknowledgementMode::All => Rule::All,
+            // The API server and the configuration file's reader insist on the number.
+            AcknowledgementMode::Any => Rule::Any(count.unwrap_or(standbys.len())),
+        },
+        standbys,
+        when_unavailable: spec.when_unavailable,
+        timeout: Duration::from_millis(u64::try_from(spec.timeout_milliseconds).unwrap_or(0)),
+    }
+}
 
 /// Where a member is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,9 +129,36 @@ impl Coordinator {
         }
     }
 
-    pub(super) async fn acquire(&self, identity: &str, epoch: i64) -> Result<Acquired, SidecarError> {
+    /// What the user asks for, as it changes.
+    pub(super) fn acknowledgement(&self) -> watch::Receiver<Policy> {
         match self {
-            Self::Kubernetes(kubernetes) => kubernetes.acquire(identity, epoch).await,
+            Self::Kubernetes(kubernetes) => kubernetes.acknowledgement(),
+            Self::Manual(manual) => manual.acknowledgement(),
+        }
+    }
+
+    /// Replaces the record of the standbys that have what is acknowledged. Says why, when it was not written or nobody knows.
+    pub(super) async fn record(
+        &self,
+        identity: &str,
+        epoch: i64,
+        record: Option<&SyncRecord>,
+    ) -> (Outcome, Option<SidecarError>) {
+        match self {
+            Self::Kubernetes(kubernetes) => kubernetes.record(identity, epoch, record).await,
+            Self::Manual(manual) => manual.record(record).await,
+        }
+    }
+
+    /// `synchronous`: operations of the reign are acknowledged only once a record says which standbys have them.
+    pub(super) async fn acquire(
+        &self,
+        identity: &str,
+        epoch: i64,
+        synchronous: bool,
+    ) -> Result<Acquired, SidecarError> {
+        match self {
+            Self::Kubernetes(kubernetes) => kubernetes.acquire(identity, epoch, synchronous).await,
             Self::Manual(_) => Ok(Acquired::Until(None)),
         }
     }
