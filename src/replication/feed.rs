@@ -192,6 +192,14 @@ impl Feed {
         }
     }
 
+    /// Whether more may be sent, or would be, once the stream has begun.
+    pub fn may_send(&self) -> bool {
+        match &self.phase {
+            Phase::Streaming(stream) => stream.sender.may_send(),
+            _ => true,
+        }
+    }
+
     fn step(&mut self, now: Duration, event: Event, actions: &mut Vec<Action>) -> Result<(), HangUp> {
         match event {
             _ if matches!(self.phase, Phase::Ended) => return Ok(()),

@@ -13,6 +13,8 @@ fn a_full_standby_says_so_and_recovers_by_itself() {
     pair.a.order(&["init"]);
     pair.a.wait_until("a serves", is_serving);
     pair.b.wait_until("b streams", is_streaming);
+    // The first base may have been asked for before kudu-master took connections.
+    let generations = pair.b.generations();
     pair.add_tablet_server();
     pair.client.create_table("before", 2);
     wait_until_equal(&pair.a, &pair.b);
@@ -33,7 +35,7 @@ fn a_full_standby_says_so_and_recovers_by_itself() {
     pair.b.disk().enlarge(200);
     pair.b.wait_until("b streams", is_streaming);
     let head = wait_until_equal(&pair.a, &pair.b);
-    assert_eq!(pair.b.generations(), ["gen-1"], "b took another base");
+    assert_eq!(pair.b.generations(), generations, "b took another base");
 
     // Nothing of what was written before, during and after is lost.
     let before = pair.catalog();

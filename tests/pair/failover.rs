@@ -32,6 +32,7 @@ fn a_standby_has_what_a_flushing_active_had() {
 #[test]
 fn a_restart_of_the_active_in_between_changes_nothing() {
     let mut pair = Pair::running();
+    let generations = pair.b.generations();
     pair.change_catalog("before");
     let first = wait_until_equal(&pair.a, &pair.b);
     pair.a.crash_master();
@@ -39,6 +40,6 @@ fn a_restart_of_the_active_in_between_changes_nothing() {
     // The restart rewrote the log and began a new term.
     pair.a.wait_until("a new term", |report| report.head.is_some_and(|head| head.term > first.term));
     pair.change_catalog("after");
-    assert_eq!(pair.b.generations(), ["gen-1"], "b took another base");
+    assert_eq!(pair.b.generations(), generations, "b took another base");
     lose_a_and_promote_b(&mut pair);
 }

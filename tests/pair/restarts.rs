@@ -10,6 +10,7 @@ use crate::{
 #[test]
 fn a_crash_of_the_actives_sidecar_does_not_interrupt_kudu_master() {
     let mut pair = Pair::running();
+    let generations = pair.b.generations();
     let (master, starts) = (pair.a.running_master().expect("a master"), pair.a.reigns().len());
     pair.a.crash_sidecar();
     pair.client.create_table("meanwhile", 2);
@@ -20,19 +21,20 @@ fn a_crash_of_the_actives_sidecar_does_not_interrupt_kudu_master() {
     wait_until_equal(&pair.a, &pair.b);
     assert!(lives(master), "kudu-master was killed");
     assert_eq!(pair.a.reigns().len(), starts, "kudu-master was started again");
-    assert_eq!(pair.b.generations(), ["gen-1"], "b took another base");
+    assert_eq!(pair.b.generations(), generations, "b took another base");
     pair.check();
 }
 
 #[test]
 fn a_crash_of_the_standbys_sidecar_is_made_up_for() {
     let mut pair = Pair::running();
+    let generations = pair.b.generations();
     pair.b.crash_sidecar();
     pair.client.create_table("meanwhile", 2);
     pair.b.start_sidecar();
     pair.b.wait_until("b streams", is_streaming);
     wait_until_equal(&pair.a, &pair.b);
-    assert_eq!(pair.b.generations(), ["gen-1"], "b took another base");
+    assert_eq!(pair.b.generations(), generations, "b took another base");
     pair.check();
 }
 
@@ -75,6 +77,7 @@ fn a_promoted_standby_goes_on_after_a_crash_of_its_sidecar() {
 #[test]
 fn a_reign_ends_with_its_launcher_and_another_takes_a_new_order() {
     let mut pair = Pair::running();
+    let generations = pair.b.generations();
     pair.client.create_table("kept", 2);
     wait_until_equal(&pair.a, &pair.b);
     pair.a.crash_launcher();
@@ -90,6 +93,6 @@ fn a_reign_ends_with_its_launcher_and_another_takes_a_new_order() {
     pair.a.wait_until("a serves", is_serving);
     pair.client.create_table("afterwards", 2);
     wait_until_equal(&pair.a, &pair.b);
-    assert_eq!(pair.b.generations(), ["gen-1"], "b took another base");
+    assert_eq!(pair.b.generations(), generations, "b took another base");
     pair.check();
 }
