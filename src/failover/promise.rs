@@ -44,8 +44,12 @@ pub(crate) fn choose(
     waited: bool,
 ) -> Option<Result<Candidate, Waiting>> {
     let promise = switch.sync.as_ref()?;
-    let complete =
-        |candidate: &&Candidate| recorded.is_final && recorded.head.is_some_and(|head| candidate.inherited >= head);
+    // The old active's own log has everything, unless it followed another one that was tried and cut its log to agree.
+    let followed_nobody = switch.tried.iter().all(|tried| switch.from.as_ref() == Some(&tried.name));
+    let complete = |candidate: &&Candidate| {
+        let is_itself = followed_nobody && switch.from.as_ref() == Some(&candidate.name);
+        (recorded.is_final || is_itself) && recorded.head.is_some_and(|head| candidate.inherited >= head)
+    };
     if let Some(complete) = candidates.iter().find(complete) {
         return Some(Ok(complete.clone()));
     }

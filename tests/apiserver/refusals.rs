@@ -56,6 +56,24 @@ fn refusals() -> Vec<Refusal> {
             ],
         ),
         refusal(
+            "replication: {acknowledgement: {mode: Any}}",
+            &["spec.replication.acknowledgement.count", "count is needed with the mode Any"],
+        ),
+        refusal(
+            "replication: {acknowledgement: {mode: All, count: 1}}",
+            &["spec.replication.acknowledgement.count", "only with it"],
+        ),
+        refusal(
+            "{standbys: 1, replication: {acknowledgement: {mode: Any, count: 2}}}",
+            &["spec.replication.acknowledgement.count must be at most spec.standbys", "raise spec.standbys"],
+        ),
+        refusal("replication: {timeoutMilliseconds: 499}", &["spec.replication.timeoutMilliseconds", "500"]),
+        refusal(
+            "replication: {whenUnavailable: Wait}",
+            &["spec.replication.whenUnavailable", "\"Block\", \"Degrade\""],
+        ),
+        refusal("failover: {whenDegraded: Allow}", &["spec.failover.whenDegraded", "\"Refuse\", \"Promote\""]),
+        refusal(
             "failover: {renewIntervalMilliseconds: 2001}",
             &["spec.failover", "renewIntervalMilliseconds must be at most half"],
         ),
@@ -163,6 +181,8 @@ async fn good_pairs_are_taken(client: &Client) {
         ("tight", "failover: {leaseDurationMilliseconds: 5501, renewIntervalMilliseconds: 2000}"),
         ("no-rpc", "kudu: {flags: {normal: x, notify: x, default_num_replicas: '1'}}"),
         ("plain", "replication: {encryption: Plaintext}"),
+        ("all-of-them", "replication: {acknowledgement: {mode: All}, whenUnavailable: Degrade}"),
+        ("any-of-two", "{standbys: 2, replication: {acknowledgement: {mode: Any, count: 2}}}"),
         ("by-cert-manager", "replication: {encryption: CertManager, issuerRef: {name: house}}"),
         ("many-flags", &format!("kudu: {{flags: {{{all_flags}}}}}")),
     ] {

@@ -121,6 +121,17 @@ fn the_old_active_itself_has_everything() {
 }
 
 #[test]
+fn the_old_active_is_taken_again_when_it_was_lost_once_more() {
+    let mut seen = lost(&SyncRecord { degraded: true, ..promise(&[], 0) }, [Some(100), Some(100)]);
+    status_mut(&mut seen).switch.as_mut().unwrap().tried = vec![TriedMember { name: "demo-0".to_owned(), head: None }];
+    lease_mut(&mut seen).unchanged_for = ms(5_000);
+    let report = report_mut(&mut seen, "demo-0");
+    report.master_stopped = true;
+    report.head = Some(op(101));
+    assert_eq!(chosen(&seen).as_deref(), Some("demo-0"));
+}
+
+#[test]
 fn what_was_acknowledged_alone_is_given_up_only_when_allowed() {
     let mut seen = lost(&SyncRecord { degraded: true, ..promise(&[], 0) }, [Some(100), Some(99)]);
     assert_eq!(chosen(&seen), None);

@@ -9,7 +9,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use kudu_pair::{
-    api::{KuduMasterPair, MemberState, PairStatus, Phase, Role, SwitchKind, names},
+    api::{KuduMasterPair, MemberState, PairStatus, Phase, Role, SwitchKind, SyncRecord, names},
     failover::{
         action::Action,
         decide::decide,
@@ -22,6 +22,8 @@ use kudu_pair::{
 };
 
 use super::fixture;
+
+mod synchronous;
 
 const TICK: u64 = 20;
 const FAULTS_UNTIL: u64 = 90_000;
@@ -61,6 +63,7 @@ struct ToyLease {
     holder: Option<String>,
     epoch: i64,
     final_head: Option<OpId>,
+    sync: Option<SyncRecord>,
 }
 
 /// The API server: versions, and replacement of the version that was read.
@@ -94,6 +97,8 @@ impl Api {
 }
 
 struct Master {
+    /// What holds it back; none when it acknowledges by itself.
+    gate: Option<synchronous::Gate>,
     epoch: i64,
     deadline: u64,
     ready_at: u64,
@@ -163,7 +168,7 @@ impl Member {
     }
 
     fn serves(&self, at: u64) -> bool {
-        self.master.as_ref().is_some_and(|master| master.dies_at.is_none() && at >= master.ready_at)
+        self.master.as_ref().is_some_and(|master| master.dies_at.is_none() && at >= master.ready_at && master.is_open())
     }
 
     fn append(&mut self, term: i64) {
@@ -269,6 +274,8 @@ struct World {
     fault_at: u64,
     tell: bool,
     switches: u32,
+    /// What was asked for and what was acknowledged, in a life of a synchronous pair.
+    sync: Option<synchronous::Sync>,
 }
 
 impl World {
@@ -291,6 +298,7 @@ impl World {
             dice,
             tell,
             switches: 0,
+            sync: None,
         }
     }
 
@@ -388,9 +396,10 @@ impl World {
         }
         if member.master.as_ref().is_some_and(|master| master.dies_at.is_some_and(|dies| at >= dies)) {
             member.master_is_gone();
-        } else if member.serves(at) && dice.percent(20) {
+        } else if member.serves(at) && member.may_append() && dice.percent(20) {
             let term = member.head().map_or(0, |head| head.term);
             member.append(term);
+            self.ask_for_the_last(number);
         }
     }
 
@@ -405,6 +414,8 @@ impl World {
             member.view = self.api.status();
             member.lease_view.clone_from(&self.api.lease);
         }
+        self.answer_gate(number, reaches_api);
+        let member = &mut self.members[number];
         let order = order_for(&member.name, &member.view);
         if matches!(order, Order::Wait) && member.held.is_none() {
             member.kill(at, &mut self.dice);
@@ -459,7 +470,8 @@ impl World {
         let term = head.map_or(0, |head| head.term + 1).max(epoch * 1_000_000);
         member.append(term);
         let ready_at = at + dice.between(100, 900);
-        member.master = Some(Master { epoch, deadline: since + RENEW_DEADLINE, ready_at, dies_at: None });
+        member.master = Some(Master { gate: None, epoch, deadline: since + RENEW_DEADLINE, ready_at, dies_at: None });
+        self.begin_gate(number, epoch, head);
     }
 
     fn acquire(api: &mut Api, member: &mut Member, epoch: i64, at: u64) {
@@ -472,6 +484,7 @@ impl World {
             let taken = api.replace_lease(seen.version, |lease| {
                 lease.holder = Some(identity);
                 lease.final_head = None;
+                lease.sync.get_or_insert_with(|| SyncRecord::none(epoch));
             });
             if taken {
                 member.held = Some((epoch, at));
@@ -501,6 +514,13 @@ impl World {
             }
             // The Lease was deleted, or made anew: take it again before the deadline, or be killed.
             Some(lease) if lease.holder.is_none() && lease.epoch == epoch => {
+                let gated = member.master.as_ref().is_some_and(|master| master.gate.is_some());
+                if gated {
+                    // What it promised is gone with the old one: the reign ends, and begins anew.
+                    member.held = None;
+                    member.kill(at, dice);
+                    return;
+                }
                 member.lease_view = Some(lease);
                 Self::acquire(api, member, epoch, at);
             }
@@ -551,7 +571,10 @@ impl World {
         let cut = self.cuts.get(&(number.min(from), number.max(from))).is_some_and(|until| at < *until);
         let source = &self.members[from];
         let alive = at >= source.down_until && at >= source.hung_until;
-        let has_something = source.serves(at) || source.standing_down && source.master.is_none();
+        let opens = source.master.as_ref().is_some_and(|master| master.gate.is_some());
+        let has_something = source.serves(at)
+            || opens && self.members[number].log.is_some()
+            || source.standing_down && source.master.is_none();
         if cut || !alive || !has_something || source.obeyed != epoch || self.dice.percent(20) {
             return;
         }
@@ -565,12 +588,15 @@ impl World {
             member.gap = Some(GapReport { epoch, ops, diff_head: None, own_head: own.last().copied() });
         }
         own.truncate(agreed);
+        let before = own.last().copied();
         own.extend(theirs.iter().skip(agreed).take(batch));
         member.copied_at = Some(at);
         member.active_head = theirs.last().copied();
+        let after = member.head();
         if serves {
             member.active_heard_at = Some(at);
         }
+        self.hear_standby(from, number, before, after);
     }
 
     fn controller(&mut self, number: usize) {
@@ -600,6 +626,7 @@ impl World {
         }
         let now = fixture::now() + Duration::from_millis(at);
         let status = self.api.status();
+        let synchronous = self.sync.is_some();
         let controller = &mut self.controllers[number];
         let lease = self.api.lease.as_ref().map(|lease| {
             let (version, at) = (lease.version.to_string(), Duration::from_millis(at));
@@ -610,7 +637,7 @@ impl World {
                 holder: lease.holder.clone(),
                 epoch: lease.epoch,
                 final_head: lease.final_head,
-                sync: None,
+                sync: lease.sync.clone().filter(|_| synchronous),
             }
         });
         let reported = status.active.as_ref().and_then(|active| controller.heard.get(active)).map(|(report, _)| report);
@@ -668,7 +695,7 @@ impl World {
                     if free {
                         self.api.versions += 1;
                         let version = self.api.versions;
-                        self.api.lease = Some(ToyLease { version, holder: None, epoch, final_head: None });
+                        self.api.lease = Some(ToyLease { version, holder: None, epoch, final_head: None, sync: None });
                     }
                     free
                 }
@@ -713,6 +740,7 @@ impl World {
         if status.last_switch != before.last_switch {
             self.check_receipt(&status);
         }
+        self.see_approval(&status);
         if before.switch != status.switch {
             let line = |status: &PairStatus| {
                 status.switch.as_ref().map(|switch| {
