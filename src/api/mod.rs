@@ -9,6 +9,7 @@ pub mod crd;
 pub mod encryption;
 pub mod names;
 pub mod pair;
+pub mod refresh;
 pub mod replication;
 pub mod spec;
 pub mod status;
@@ -16,6 +17,7 @@ pub mod sync;
 
 pub use encryption::{Encryption, IssuerRef};
 pub use pair::{KuduMasterPair, KuduMasterPairSpec};
+pub use refresh::RefreshSpec;
 pub use replication::ReplicationSpec;
 pub use spec::*;
 pub use status::*;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     encryption::{Encryption, IssuerRef},
+    refresh::RefreshSpec,
     sync::{AcknowledgementSpec, WhenUnavailable},
 };
 
@@ -34,6 +35,8 @@ pub struct ReplicationSpec {
     /// Default: 10000, which leaves a client 20 of the 30 seconds that it gives an administrative operation.
     #[schemars(range(min = 500, max = 600_000))]
     pub timeout_milliseconds: i32,
+    /// When a standby takes a new base while it goes on to stream.
+    pub refresh: RefreshSpec,
 }
 
 impl Default for ReplicationSpec {
@@ -44,6 +47,7 @@ impl Default for ReplicationSpec {
             acknowledgement: AcknowledgementSpec::default(),
             when_unavailable: WhenUnavailable::Block,
             timeout_milliseconds: 10_000,
+            refresh: RefreshSpec::default(),
         }
     }
 }

@@ -96,6 +96,12 @@ pub struct MemberStatus {
     /// How many operations it is behind the active's head; absent when that is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_ops: Option<i64>,
+    /// Of a standby: operations that it holds past its base, which a promotion has to replay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_ops: Option<i64>,
+    /// Of a standby: how long a promotion is predicted to replay them, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predicted_replay_milliseconds: Option<i64>,
     /// What is wrong and what to do, when something is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

@@ -48,6 +48,18 @@ pub struct MemberReport {
     /// On an active: which standbys have what it acknowledges; absent while it acknowledges by itself.
     #[serde(default)]
     pub sync: Option<SyncRecord>,
+    /// On a standby: operations that it holds past its base, which a promotion has to replay.
+    #[serde(default)]
+    pub pending_ops: Option<u64>,
+    /// On a standby: their length in bytes.
+    #[serde(default)]
+    pub pending_bytes: Option<u64>,
+    /// On a standby: how long a promotion is predicted to replay them.
+    #[serde(default)]
+    pub predicted_replay_milliseconds: Option<u64>,
+    /// On a standby that takes a new base: bytes copied so far.
+    #[serde(default)]
+    pub base_bytes: Option<u64>,
     /// What is wrong and what to do, when something is.
     pub message: Option<String>,
 }

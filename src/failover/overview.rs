@@ -82,6 +82,10 @@ fn member_status(seen: &Observation, status: &PairStatus, member: &MemberSeen) -
             state: report.state,
             head: report.head,
             lag_ops: active.and_then(|active| seen.lag(member, active)),
+            pending_ops: report.pending_ops.and_then(|ops| i64::try_from(ops).ok()),
+            predicted_replay_milliseconds: report
+                .predicted_replay_milliseconds
+                .and_then(|time| i64::try_from(time).ok()),
             message: report.message.clone(),
         },
         None => MemberStatus {
@@ -90,6 +94,8 @@ fn member_status(seen: &Observation, status: &PairStatus, member: &MemberSeen) -
             state: MemberState::Unreachable,
             head: last(),
             lag_ops: None,
+            pending_ops: None,
+            predicted_replay_milliseconds: None,
             message: Some(silence(member).to_owned()),
         },
     }

@@ -18,21 +18,39 @@ const COPY_LIMITS: Limits = Limits { total: Duration::from_secs(3600), idle: Som
 /// How often the progress of a copy is logged.
 const LOG_EVERY: Duration = Duration::from_secs(5);
 
-/// Copies a base from the kudu-master at `from` into the folders of a generation that has begun.
+/// The first release whose tool can hold a copy back.
+const THROTTLES_SINCE: (u32, u32) = (1, 18);
+
+/// Where a base is copied from.
+#[derive(Debug)]
+pub struct Source<'a> {
+    /// RPC address of a kudu-master, `host:port`.
+    pub from: &'a str,
+    /// How much is read from it in a second at most.
+    pub bytes_per_second: Option<u64>,
+}
+
+/// Copies a base from a running kudu-master into the folders of a generation that has begun.
 pub fn copy_base(
     workshop: &Workshop,
     generation: &str,
     uuid: &str,
-    from: &str,
+    source: &Source<'_>,
     cancel: &Cancel,
 ) -> Result<(), JobError> {
     let begin = Instant::now();
+    let from = source.from;
     let partial = workshop.volumes.partial(generation);
     lay_out(workshop, &partial, uuid, cancel)?;
 
     let mut args = ["local_replica", "copy_from_remote", TABLET, from].map(str::to_owned).to_vec();
     args.extend(folder_flags(&partial));
     args.extend(tool_flags(&workshop.user_flags));
+    if let Some(limit) = source.bytes_per_second
+        && throttles(&workshop.programs.version(&workshop.children)?)
+    {
+        args.push(format!("--tablet_copy_throttler_bytes_per_sec={limit}"));
+    }
     let mut logged = begin;
     let measure = || {
         let bytes = partial.bytes();
@@ -54,4 +72,26 @@ pub fn lay_out(workshop: &Workshop, folders: &Folders, uuid: &str, cancel: &Canc
     args.extend(folder_flags(folders));
     args.extend(tool_flags(&workshop.user_flags));
     Ok(workshop.programs.run(&workshop.children, &args, cancel, &LAYOUT_LIMITS, || 0)?)
+}
+
+/// Whether this release, as in `kudu 1.18.1`, knows the flag that holds a copy back. An unknown flag would end the tool.
+fn throttles(version: &str) -> bool {
+    let mut numbers = version.trim_start_matches("kudu ").split('.').map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= THROTTLES_SINCE,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_release_that_knows_the_flag_is_given_it() {
+        assert!(throttles("kudu 1.18.1"));
+        assert!(throttles("kudu 2.0.0-SNAPSHOT"));
+        assert!(!throttles("kudu 1.17.1"));
+        assert!(!throttles("something else"));
+    }
 }

@@ -88,9 +88,15 @@ impl Workshop {
             Request::Format { generation, uuid } => {
                 self.make(generation, uuid, || format::format(self, generation, uuid, cancel))
             }
-            Request::CopyBase { generation, uuid, from } => {
-                self.make(generation, uuid, || copy::copy_base(self, generation, uuid, from, cancel))
-            }
+            Request::CopyBase { generation, uuid, from, bytes_per_second } => self.make(generation, uuid, || {
+                copy::copy_base(
+                    self,
+                    generation,
+                    uuid,
+                    &copy::Source { from, bytes_per_second: *bytes_per_second },
+                    cancel,
+                )
+            }),
             Request::SetTerm { generation, term } => term::set_term(self, generation, *term, cancel),
             other => Err(JobError::Asked(format!("{other:?} is not a job"))),
         }

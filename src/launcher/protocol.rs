@@ -49,6 +49,9 @@ pub enum Request {
         uuid: String,
         /// RPC address of the active's kudu-master, `host:port`.
         from: String,
+        /// How much is read from it in a second at most; without it, or with a Kudu that cannot, as fast as it goes.
+        #[serde(default)]
+        bytes_per_second: Option<u64>,
     },
     /// Raise the term in the catalog's consensus metadata, so that kudu-master accepts the log that was appended.
     SetTerm {

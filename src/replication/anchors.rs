@@ -41,6 +41,9 @@ pub struct Anchors {
     pub current_head: Option<OpId>,
     /// What this member had at its first rejoin in an epoch and the active had not.
     pub gap: Option<GapReport>,
+    /// Operations that a promotion of this member replayed in a second; absent until one has shown it.
+    #[serde(default)]
+    pub replay_ops_per_second: Option<u32>,
 }
 
 impl Anchors {
@@ -57,6 +60,7 @@ impl Anchors {
             replicate_head: None,
             current_head: None,
             gap: None,
+            replay_ops_per_second: None,
         }
     }
 

@@ -112,6 +112,8 @@ pub enum Action {
     ReadLog,
     /// This and all before it are on the standby's disk.
     Acknowledged(OpId),
+    /// The standby wants its turn to take a base, or no longer does.
+    WantBase(bool),
     /// Close the connection.
     HangUp(HangUp),
 }
@@ -257,6 +259,7 @@ impl Feed {
                 }
                 actions.push(Action::Acknowledged(replicate_head));
             }
+            (Phase::Streaming(_), Message::WantBase { wanted }) => actions.push(Action::WantBase(wanted)),
             (Phase::Streaming(_), other) => return Err(HangUp::out_of_turn(&other, "an acknowledgement")),
             (_, other) => return Err(HangUp::out_of_turn(&other, "silence until the answer")),
         }

@@ -74,6 +74,8 @@ pub enum Action {
     Hear(Heartbeat),
     /// Append these and make them durable with one flush, and answer with [`Event::Stored`].
     Store(Vec<Replicate>),
+    /// It is this standby's turn to take a new base while the stream goes on.
+    BaseTurn,
     /// Close the connection and take a base of the active.
     TakeBase {
         /// Uuid of the catalog.
@@ -144,6 +146,11 @@ impl Follower {
             Phase::Streaming(stream) => stream.group_bytes < GROUP_BYTES,
             _ => true,
         }
+    }
+
+    /// The epoch of what this member says: the highest obeyed.
+    pub fn epoch(&self) -> i64 {
+        self.epoch
     }
 
     /// Whether the stream has begun.
@@ -218,6 +225,7 @@ impl Follower {
                 stream.group.extend(ops);
                 stream.store_group(actions);
             }
+            (Phase::Streaming(_), Message::BaseTurn) => actions.push(Action::BaseTurn),
             (Phase::Streaming(_), other) => return Err(HangUp::out_of_turn(&other, "operations or a heartbeat")),
             (_, other) => return Err(HangUp::out_of_turn(&other, "a heartbeat")),
         }

@@ -27,6 +27,13 @@ pub enum Message {
         /// The replicate-head.
         replicate_head: OpId,
     },
+    /// Standby: whether I want to take a new base while the stream goes on. I take it when I am told that it is my turn.
+    WantBase {
+        /// False: no longer, or I have it.
+        wanted: bool,
+    },
+    /// Active: no other standby takes a base now; take yours.
+    BaseTurn,
 }
 
 /// A standby's registration.
@@ -136,6 +143,8 @@ const BEGIN: u8 = 3;
 const OPS: u8 = 4;
 const HEARTBEAT: u8 = 5;
 const ACK: u8 = 6;
+const WANT_BASE: u8 = 7;
+const BASE_TURN: u8 = 8;
 
 impl Message {
     /// The frame that carries this message.
@@ -147,6 +156,8 @@ impl Message {
             Self::Ops(ops) => (OPS, encode_ops(&ops)),
             Self::Heartbeat(heartbeat) => (HEARTBEAT, json(&heartbeat)),
             Self::Ack { replicate_head } => (ACK, json(&replicate_head)),
+            Self::WantBase { wanted } => (WANT_BASE, json(&wanted)),
+            Self::BaseTurn => (BASE_TURN, Bytes::new()),
         };
         Frame { kind, epoch, payload }
     }
@@ -164,6 +175,8 @@ impl Message {
             OPS => Self::Ops(decode_ops(payload)?),
             HEARTBEAT => Self::Heartbeat(parse("heartbeat", &payload)?),
             ACK => Self::Ack { replicate_head: parse("ack", &payload)? },
+            WANT_BASE => Self::WantBase { wanted: parse("want base", &payload)? },
+            BASE_TURN => Self::BaseTurn,
             kind => return Err(MessageError::Kind(kind)),
         })
     }
@@ -222,6 +235,8 @@ mod tests {
             Message::Ops(vec![]),
             Message::Heartbeat(Heartbeat { current_head: None, serving: true }),
             Message::Ack { replicate_head: OpId::new(2, 9) },
+            Message::WantBase { wanted: true },
+            Message::BaseTurn,
         ] {
             let frame = Frame::decode(message.clone().into_frame(4).encode()).unwrap();
             assert_eq!(frame.epoch, 4);

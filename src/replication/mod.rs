@@ -15,6 +15,7 @@ pub mod follower;
 pub mod frame;
 pub mod hang_up;
 pub mod message;
+pub mod replay;
 pub mod sender;
 pub mod terms;
 

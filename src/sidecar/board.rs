@@ -3,14 +3,14 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{SidecarError, config::SidecarConfig, security::LinkSecurity};
 use crate::{
     api::{MemberState, Role, SyncRecord},
     failover::member::{GapReport, MemberReport, StandbyReport},
-    replication::Anchors,
+    replication::{Anchors, replay::Pending},
     wal::OpId,
 };
 
@@ -39,6 +39,10 @@ pub(super) struct Facts {
     pub(super) master_stopped: bool,
     pub(super) gap: Option<GapReport>,
     pub(super) sync: Option<SyncRecord>,
+    /// Of a standby: what is past its base, and how long that takes to replay.
+    pub(super) pending: Option<(Pending, Duration)>,
+    /// Bytes of a new base that have been copied.
+    pub(super) base_bytes: Option<u64>,
     pub(super) message: Option<String>,
 }
 
@@ -72,6 +76,8 @@ impl Board {
                 master_stopped: false,
                 gap: anchors.gap.clone(),
                 sync: None,
+                pending: None,
+                base_bytes: None,
                 message: None,
             }),
         }
@@ -101,6 +107,7 @@ impl Board {
     /// The report as it is now.
     pub fn report(&self) -> MemberReport {
         let facts = self.facts().clone();
+        let pending = facts.pending.filter(|_| facts.role == Role::Standby);
         let milliseconds = |since: Instant| u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
         MemberReport {
             pair: self.pair.clone(),
@@ -126,6 +133,10 @@ impl Board {
                 .collect(),
             master_stopped: facts.master_stopped,
             gap: facts.gap,
+            pending_ops: pending.map(|(pending, _)| pending.ops),
+            pending_bytes: pending.map(|(pending, _)| pending.bytes),
+            predicted_replay_milliseconds: pending.map(|(_, time)| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+            base_bytes: facts.base_bytes,
             encryption: Some(self.security.shown()),
             sync: facts.sync,
             message: facts.message,

@@ -46,6 +46,12 @@ pub enum SidecarError {
         /// Why not.
         source: std::io::Error,
     },
+    /// A base that does not belong to this member's log.
+    #[error("the copied base and this member's log do not have the same operation {op}; the base is not used")]
+    ForeignBase {
+        /// The base's last operation.
+        op: OpId,
+    },
     /// The launcher did not do what it was asked.
     #[error(transparent)]
     Launcher(#[from] LauncherError),

@@ -17,6 +17,7 @@ use super::{
     SidecarError, base, generation,
     link::Link,
     member::{Duty, Member},
+    refresh::Refresh,
     shipping::blocking,
 };
 use crate::{
@@ -45,7 +46,8 @@ pub(super) async fn run(member: &mut Member, duty: &mut Duty, epoch: i64, active
     }
     // Whoever chooses the next active has to know it also when the old one is not there to register with.
     member.look_at_log().await?;
-    let mut standby = Standby { member, active, log: None };
+    let refresh = Refresh::new(member);
+    let mut standby = Standby { member, active, log: None, refresh };
     loop {
         standby.member.board.enter(Role::Standby, MemberState::Connecting);
         let ended = standby.follow(duty).await;
@@ -75,6 +77,7 @@ struct Standby<'a> {
     /// The own log, read once and kept open: a connection that was cut costs no second reading. None until it is read, while
     /// it is written to, after a failed write, and without a catalog.
     log: Option<LogAppender>,
+    refresh: Refresh,
 }
 
 /// Why a connection is no longer needed.
@@ -93,7 +96,8 @@ impl Standby<'_> {
         };
         let register = self.open_log().await?;
         let mut storing = None;
-        let end = self.converse(duty, link, register, &mut storing).await;
+        let end = self.converse(duty, link, register, &addresses.rpc, &mut storing).await;
+        self.refresh.disconnected();
         // What was begun to be stored is finished: the log is closed only when nobody writes to it.
         if let Some(stored) = storing {
             self.stored(stored.await).map(drop)?;
@@ -114,6 +118,9 @@ impl Standby<'_> {
         {
             self.log = Some(blocking(move || LogAppender::open(&folder)).await?);
         }
+        if let Some(log) = &self.log {
+            self.refresh.saw(self.member, log);
+        }
         let history = self.log.as_ref().map(|log| log.summary().history.clone());
         self.member.board.facts().head = history.as_ref().and_then(|history| history.last());
         let config = &self.member.config;
@@ -126,12 +133,19 @@ impl Standby<'_> {
         duty: &mut Duty,
         mut link: Link,
         register: Register,
+        rpc: &str,
         storing: &mut Option<Storing>,
     ) -> Result<End, SidecarError> {
         let begun = Instant::now();
         let (mut follower, actions) = Follower::begin(begun.elapsed(), register, self.member.anchors.current().epoch);
         let mut actions = VecDeque::from(actions);
         loop {
+            // Before anything more is stored: a busy stream leaves the log at rest nowhere else.
+            if follower.is_streaming()
+                && let Some(message) = self.refresh.step(self.member, &mut self.log, rpc).await?
+            {
+                link.send(follower.epoch(), message).await?;
+            }
             while let Some(action) = actions.pop_front() {
                 let event = match action {
                     Action::HangUp(reason) => {
@@ -160,6 +174,7 @@ impl Standby<'_> {
                     let (epoch, message) = received?;
                     Event::Received { epoch, message }
                 }
+                () = self.refresh.progress() => continue,
                 () = sleep(wake_at.saturating_sub(begun.elapsed())) => Event::Tick,
             };
             actions.extend(follower.on(begun.elapsed(), event));
@@ -190,6 +205,7 @@ impl Standby<'_> {
                 return Ok(Some(Event::TermRaised));
             }
             Action::Hear(beat) => self.hear(&beat),
+            Action::BaseTurn => self.refresh.has_turn(),
             // The conversation ends with them, or they outlast this call.
             Action::Store(_) | Action::TakeBase { .. } | Action::HangUp(_) => {}
         }
@@ -213,6 +229,7 @@ impl Standby<'_> {
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
         let durable = log.durable();
+        self.refresh.saw(self.member, &log);
         self.log = Some(log);
         let mut facts = self.member.board.facts();
         facts.head = durable;
@@ -220,7 +237,8 @@ impl Standby<'_> {
         durable.ok_or(SidecarError::NoCatalog)
     }
 
-    fn hear(&self, beat: &Heartbeat) {
+    fn hear(&mut self, beat: &Heartbeat) {
+        self.refresh.heard(beat.serving);
         let mut facts = self.member.board.facts();
         facts.active_head = beat.current_head.max(facts.active_head);
         facts.active_heard = beat.serving.then(Instant::now);

@@ -33,6 +33,13 @@ pub fn log_folder(wal_dir: &Path, generation: &str) -> PathBuf {
     wal_dir.join(generation).join("wals").join(SYS_CATALOG_TABLET_ID)
 }
 
+/// Whether one generation was made after another; names that are none are not.
+#[must_use]
+pub fn is_newer(generation: &str, other: &str) -> bool {
+    let number = |name: &str| name.strip_prefix(PREFIX).and_then(|number| number.parse::<i64>().ok());
+    matches!((number(generation), number(other)), (Some(one), Some(other)) if one > other)
+}
+
 /// The name of a generation to be made. It is remembered before it is used, so that it is never used again.
 ///
 /// # Errors

@@ -222,14 +222,20 @@ impl Member {
         format!("{}/{}", self.config.identity_prefix, launcher.instance)
     }
 
-    /// Moves away generations that a crash left behind, with their logs kept.
+    /// Removes generations that a crash left behind. The log of one that was in use is kept; one that is newer than the one in
+    /// use never was.
     pub(super) async fn tidy(&mut self) -> Result<(), SidecarError> {
         let (wal_dir, data_dir) = (self.config.wal_dir.clone(), self.config.data_dir.clone());
         let current = self.anchors.current().generation;
         blocking(move || {
             for leftover in generation::leftovers(&wal_dir, &data_dir, current.as_deref())? {
-                tracing::info!(generation = leftover, "a replaced generation is removed, its log kept");
-                generation::quarantine(&Disk, &wal_dir, &data_dir, &leftover)?;
+                if current.as_deref().is_some_and(|current| generation::is_newer(&leftover, current)) {
+                    tracing::info!(generation = leftover, "a generation that was never in use is removed");
+                    generation::remove(&Disk, &wal_dir, &data_dir, &leftover)?;
+                } else {
+                    tracing::info!(generation = leftover, "a replaced generation is removed, its log kept");
+                    generation::quarantine(&Disk, &wal_dir, &data_dir, &leftover)?;
+                }
             }
             Ok(())
         })

@@ -19,6 +19,7 @@ pub mod generation;
 mod link;
 mod log;
 mod member;
+mod refresh;
 mod report;
 mod security;
 mod serve;

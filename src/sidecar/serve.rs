@@ -1,6 +1,9 @@
 //! The duty of an active: hold the Lease, run kudu-master, offer its log; and how a reign ends.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::time::{sleep, timeout};
 
@@ -21,7 +24,7 @@ use crate::{
         client::LauncherError,
         protocol::{Generation, LauncherStatus, MasterState, Request, StopReason},
     },
-    replication::terms,
+    replication::{replay::measured_rate, terms},
     wal::OpId,
     waldir::{LogAppender, stopped_log_dir},
 };
@@ -71,7 +74,7 @@ pub(super) async fn run(
     }
     let Some(tenancy) = acquire(member, duty, &launcher, epoch).await? else { return Ok(()) };
     member.obey(epoch)?;
-    let mut reign = Reign { tenancy, launcher, epoch, generation: String::new() };
+    let mut reign = Reign { tenancy, launcher, epoch, generation: String::new(), replays: 0, begun: Instant::now() };
     let first = format.is_some();
     let begun = reign.begin(member, gate, format, resumed).await;
     let (shipping, own_head) = match begun {
@@ -175,6 +178,9 @@ struct Reign {
     launcher: LauncherStatus,
     epoch: i64,
     generation: Generation,
+    /// Operations that this reign's first start has to replay.
+    replays: u64,
+    begun: Instant,
 }
 
 impl Reign {
@@ -195,6 +201,7 @@ impl Reign {
         if !resumed {
             member.tidy().await?;
             own_head = self.prepare(member, gate).await?;
+            self.begun = Instant::now();
             self.start(member).await?;
         }
         let folder = generation::log_folder(&member.config.wal_dir, &self.generation);
@@ -213,11 +220,17 @@ impl Reign {
     }
 
     /// Checks the log against the gate and raises the term into this reign's own range.
-    async fn prepare(&self, member: &Member, gate: Option<OpId>) -> Result<Option<OpId>, SidecarError> {
+    async fn prepare(&mut self, member: &Member, gate: Option<OpId>) -> Result<Option<OpId>, SidecarError> {
         let folder = generation::log_folder(&member.config.wal_dir, &self.generation);
         // A catalog that was just formatted has no log yet. One that was torn by a crash is mended here.
         let head = match folder.exists() {
-            true => blocking(move || LogAppender::open(&folder).map(|log| log.summary().last)).await?,
+            true => {
+                let (head, pending) =
+                    blocking(move || LogAppender::open(&folder).map(|log| (log.last(), log.summary().pending_ops())))
+                        .await?;
+                self.replays = u64::try_from(pending).unwrap_or(u64::MAX);
+                head
+            }
             false => None,
         };
         member.board.facts().head = head;
@@ -238,7 +251,7 @@ impl Reign {
     /// Watches Lease, launcher and log until the reign ends.
     async fn watch(
         &mut self,
-        member: &Member,
+        member: &mut Member,
         duty: &mut Duty,
         shipping: &Shipping,
         own_head: Option<OpId>,
@@ -255,6 +268,7 @@ impl Reign {
             }
             if !serving && has_opened(shipping, seen.opened, own_head, resumed) {
                 serving = true;
+                self.learn(member);
                 member.board.enter(Role::Active, MemberState::Serving);
             }
             tokio::select! {
@@ -274,6 +288,15 @@ impl Reign {
                 Err(SidecarError::Launcher(LauncherError::NotThere { .. })) => {}
                 Err(error) => tracing::warn!(%error, "the launcher does not answer"),
             }
+        }
+    }
+
+    /// Remembers how fast this promotion replayed, for the prediction of the next one.
+    fn learn(&self, member: &mut Member) {
+        let Some(rate) = measured_rate(self.replays, self.begun.elapsed()) else { return };
+        tracing::info!(ops = self.replays, ops_per_second = rate, "replayed");
+        if let Err(error) = member.anchors.update(|anchors| anchors.replay_ops_per_second = Some(rate)) {
+            tracing::warn!(%error, "the rate cannot be remembered");
         }
     }
 

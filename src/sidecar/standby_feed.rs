@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -47,7 +47,15 @@ pub(super) async fn serve(
     acknowledgements: Acknowledgements,
     stop: CancellationToken,
 ) {
-    let hall = Arc::new(Hall { pair, coordinator, current, board, acknowledgements, streams: Mutex::default() });
+    let hall = Arc::new(Hall {
+        pair,
+        coordinator,
+        current,
+        board,
+        acknowledgements,
+        streams: Mutex::default(),
+        base_turn: Arc::new(Semaphore::new(1)),
+    });
     let mut feeds = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
@@ -81,6 +89,8 @@ struct Hall {
     acknowledgements: Acknowledgements,
     /// The stream of each standby; a newer one ends the one before.
     streams: Mutex<BTreeMap<String, CancellationToken>>,
+    /// The turn to take a new base: one standby at a time loads the active with that.
+    base_turn: Arc<Semaphore>,
 }
 
 impl Hall {
@@ -95,6 +105,8 @@ impl Hall {
             reign: None,
             tail: None,
             place: None,
+            wants_base: false,
+            base_turn: None,
         };
         connection.run().await
     }
@@ -157,6 +169,10 @@ struct Connection<'a> {
     reign: Option<Watched>,
     tail: Option<LogTail>,
     place: Option<Place<'a>>,
+    /// Whether the standby waits for its turn to take a new base, or has it.
+    wants_base: bool,
+    /// Its turn, which ends with the connection at the latest.
+    base_turn: Option<OwnedSemaphorePermit>,
 }
 
 /// A reign whose log is read for a standby.
@@ -195,6 +211,12 @@ impl Connection<'_> {
                 received = self.link.receive() => {
                     let (epoch, message) = received?;
                     Some(Event::Received { epoch, message })
+                }
+                Ok(turn) = Arc::clone(&self.hall.base_turn).acquire_owned(),
+                    if self.wants_base && self.base_turn.is_none() =>
+                {
+                    self.base_turn = Some(turn);
+                    self.give_turn().await?
                 }
                 () = sleep(wake_at.saturating_sub(self.begun.elapsed())) => Some(Event::Tick),
             };
@@ -246,9 +268,23 @@ impl Connection<'_> {
                 }
                 Ok(None)
             }
+            Action::WantBase(wanted) => {
+                self.wants_base = wanted;
+                if !wanted {
+                    self.base_turn = None;
+                }
+                Ok(None)
+            }
             // The connection ends with it.
             Action::HangUp(_) => Ok(None),
         }
+    }
+
+    /// Tells the standby that it may take a base now.
+    async fn give_turn(&mut self) -> Result<Option<Event>, SidecarError> {
+        tracing::info!(member = self.standby, "a standby takes a new base");
+        let epoch = self.reign.as_ref().map_or(0, |reign| reign.shipping.epoch());
+        self.send(epoch, Message::BaseTurn).await
     }
 
     /// Sends, unless that takes longer than a standby may be silent, or the reign ends meanwhile.

@@ -24,6 +24,8 @@ pub struct AnchorStore {
     volume: Arc<dyn Volume>,
     path: PathBuf,
     anchors: Anchors,
+    /// Whether a write failed, so that it is not known what is on disk.
+    unsure: bool,
 }
 
 impl AnchorStore {
@@ -55,7 +57,7 @@ impl AnchorStore {
         if anchors.pair != pair {
             return Err(SidecarError::OtherPair { found: anchors.pair, wanted: pair.to_owned() });
         }
-        Ok(Self { volume, path, anchors })
+        Ok(Self { volume, path, anchors, unsure: false })
     }
 
     /// The anchors as they are on disk.
@@ -64,7 +66,8 @@ impl AnchorStore {
         self.anchors.clone()
     }
 
-    /// Changes the anchors; when this returns, the change is durable. Nothing is written when nothing changes.
+    /// Changes the anchors; when this returns, the change is durable. Nothing is written when nothing changes, unless the write
+    /// before failed.
     ///
     /// # Errors
     /// When it cannot be written. On disk is then the old or the new one; in memory the old one, so that the next change
@@ -72,8 +75,10 @@ impl AnchorStore {
     pub fn update(&mut self, change: impl FnOnce(&mut Anchors)) -> Result<(), SidecarError> {
         let mut next = self.anchors.clone();
         change(&mut next);
-        if next != self.anchors {
+        if self.unsure || next != self.anchors {
+            self.unsure = true;
             write_durably(&*self.volume, &self.path, &next.encode())?;
+            self.unsure = false;
             self.anchors = next;
         }
         Ok(())

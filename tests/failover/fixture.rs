@@ -51,6 +51,10 @@ pub(crate) fn report(name: &str) -> MemberReport {
         encryption: Some(LinkEncryption::Tls),
         gap: None,
         sync: None,
+        pending_ops: None,
+        pending_bytes: None,
+        predicted_replay_milliseconds: None,
+        base_bytes: None,
         message: None,
     }
 }

@@ -79,7 +79,8 @@ async fn a_base_of_another_pair_is_refused_and_leaves_nothing() {
     let (launcher, other) = (active.launch().await, standby.launch().await);
     active.serve(&launcher, FAR).await;
     let stranger = "f".repeat(32);
-    let copy = Request::CopyBase { generation: "gen-1".into(), uuid: stranger, from: active.rpc() };
+    let copy =
+        Request::CopyBase { generation: "gen-1".into(), uuid: stranger, from: active.rpc(), bytes_per_second: None };
     assert!(refused(other.client().await.call(copy).await).contains("not of this pair"));
     assert_eq!(standby.on_volumes(), [""; 0]);
 }

@@ -221,7 +221,12 @@ pub(crate) fn format_request(generation: &str) -> Request {
 }
 
 pub(crate) fn copy_request(generation: &str, from: &str) -> Request {
-    Request::CopyBase { generation: generation.to_owned(), uuid: UUID.to_owned(), from: from.to_owned() }
+    Request::CopyBase {
+        generation: generation.to_owned(),
+        uuid: UUID.to_owned(),
+        from: from.to_owned(),
+        bytes_per_second: None,
+    }
 }
 
 /// The reading of the boot-time clock after so long.

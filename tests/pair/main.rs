@@ -13,6 +13,7 @@ mod losses;
 mod matrix;
 mod member;
 mod pair;
+mod refresh;
 mod refusals;
 mod reigns;
 mod restarts;

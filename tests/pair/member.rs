@@ -49,6 +49,8 @@ pub(crate) struct Member {
     pub(crate) kudu: PathBuf,
     /// Flags of its kudu-master beside those that all members have.
     pub(crate) flags: Vec<String>,
+    /// When it takes a new base, as in its configuration.
+    pub(crate) refresh: serde_json::Value,
     launcher: Option<Process>,
     sidecar: Option<Process>,
     /// When this test saw the master of a launcher that it killed dead.
@@ -73,6 +75,7 @@ impl Member {
             rpc: rpc.to_owned(),
             kudu: kudu::dist().to_owned(),
             flags: Vec::new(),
+            refresh: serde_json::json!({}),
             launcher: None,
             sidecar: None,
             deaths: Vec::new(),
@@ -135,6 +138,7 @@ impl Member {
             "reportListen": format!("{}:8061", self.ip),
             "slaves": slaves,
             "master": master.map(|(link, master)| serde_json::json!({ "link": link, "rpc": master.rpc })),
+            "refresh": self.refresh,
             "walDir": self.path("wal"),
             "dataDir": self.path("data"),
             "launcherSocket": self.path("launcher.sock"),

@@ -55,6 +55,12 @@ impl Pair {
         self.add_tablet_server();
     }
 
+    /// Lets b take a new base when a promotion is predicted to replay so long.
+    pub(crate) fn refresh_after(&mut self, replay_milliseconds: u32) {
+        self.b.refresh = serde_json::json!({ "replayMilliseconds": replay_milliseconds });
+        self.b.configure(PAIR, &[&self.a], Some(&self.a));
+    }
+
     /// Lets b find a's sidecar at another address.
     pub(crate) fn route(&self, link: impl ToString) {
         self.b.configure_by(PAIR, &[&self.a], Some((link.to_string(), &self.a)));

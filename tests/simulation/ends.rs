@@ -117,6 +117,8 @@ impl World {
                 let life = self.connections[connection].life.expect("a stream has a reign");
                 self.members[standby].witness.check_ack_taken(op, &self.lives[life].log);
             }
+            // Standbys of this world take no bases while they stream.
+            feed::Action::WantBase(_) => {}
             feed::Action::HangUp(_) => self.drop_feed(connection),
         }
     }
@@ -230,7 +232,7 @@ impl World {
                 disk.change_anchors(|anchors| anchors.rejoin(found));
             }
             follower::Action::RaiseTerm(_) => self.soon(100, Due::TermRaised(connection)),
-            follower::Action::Hear(_) => {}
+            follower::Action::Hear(_) | follower::Action::BaseTurn => {}
             follower::Action::Store(ops) => {
                 let life = self.connections[connection].life.expect("a stream has a reign");
                 check_append(disk, &ops, &self.lives[life].log);

@@ -19,15 +19,18 @@ use tokio::{sync::watch, time::timeout};
 use super::{Acquired, Addresses, Renewal};
 use crate::{
     api::{
-        AcknowledgementMode, AcknowledgementSpec, Encryption, FailoverSpec, KuduMasterPair, ReplicationSpec,
-        SyncRecord, names,
+        AcknowledgementMode, AcknowledgementSpec, Encryption, FailoverSpec, KuduMasterPair, RefreshSpec,
+        ReplicationSpec, SyncRecord, names,
     },
     clock,
     failover::{
         order::{Order, order_for},
         tenure::{self, Claim, LeaseView},
     },
-    replication::acknowledgement::{Outcome, Policy},
+    replication::{
+        acknowledgement::{Outcome, Policy},
+        replay::ReplayBounds,
+    },
     sidecar::{
         SidecarError, TlsFiles,
         security::{LinkSecurity, SecurityKeeper, Source},
@@ -43,6 +46,7 @@ pub struct KubernetesCoordinator {
     leases: Api<Lease>,
     orders: watch::Receiver<Order>,
     timing: Arc<Mutex<FailoverSpec>>,
+    bounds: watch::Receiver<ReplayBounds>,
     security: SecurityKeeper,
     policy: watch::Receiver<Policy>,
     watcher: tokio::task::JoinHandle<()>,
@@ -60,6 +64,7 @@ impl KubernetesCoordinator {
         let (sender, orders) = watch::channel(Order::Wait);
         let (source, sources) = watch::channel(Source::Unknown("the pair has not been read yet"));
         let timing = Arc::new(Mutex::new(FailoverSpec::default()));
+        let (bounds_sender, bounds) = watch::channel(ReplayBounds::from(&RefreshSpec::default()));
         let pairs: Api<KuduMasterPair> = Api::namespaced(client.clone(), namespace);
         // Until the pair was seen nothing is acknowledged.
         let spec = ReplicationSpec {
@@ -75,6 +80,7 @@ impl KubernetesCoordinator {
             orders: sender,
             source,
             timing: Arc::clone(&timing),
+            bounds: bounds_sender,
         };
         let watcher = tokio::spawn(follow_pair(pairs, pair.to_owned(), heard));
         Self {
@@ -83,6 +89,7 @@ impl KubernetesCoordinator {
             leases: Api::namespaced(client, namespace),
             orders,
             timing,
+            bounds,
             security: SecurityKeeper::begin(sources, names::member_host(pair, member, namespace)),
             policy,
             watcher,
@@ -105,6 +112,10 @@ impl KubernetesCoordinator {
     /// A member's DNS name, which its certificate has too.
     pub(super) fn host(&self, member: &str) -> String {
         names::member_host(&self.pair, member, &self.namespace)
+    }
+
+    pub(super) fn replay_bounds(&self) -> ReplayBounds {
+        *self.bounds.borrow()
     }
 
     pub(super) fn security(&self) -> LinkSecurity {
@@ -286,11 +297,13 @@ struct Heard {
     orders: watch::Sender<Order>,
     source: watch::Sender<Source>,
     timing: Arc<Mutex<FailoverSpec>>,
+    bounds: watch::Sender<ReplayBounds>,
 }
 
 impl Heard {
     fn pass_on(&self, pair: &KuduMasterPair) {
         *self.timing.lock().unwrap_or_else(PoisonError::into_inner) = pair.spec.failover.clone();
+        set(&self.bounds, (&pair.spec.replication.refresh).into());
         let source = self.source_of(pair.spec.replication.encryption);
         set(&self.source, source);
         let others = names::members(&self.pair, pair.spec.standbys).into_iter().filter(|name| *name != self.member);

@@ -15,10 +15,13 @@ use tokio::sync::watch;
 
 use super::Addresses;
 use crate::{
-    api::{AcknowledgementMode, AcknowledgementSpec, ReplicationSpec, SyncRecord, WhenUnavailable},
+    api::{AcknowledgementMode, AcknowledgementSpec, RefreshSpec, ReplicationSpec, SyncRecord, WhenUnavailable},
     failover::{member::LinkEncryption, order::Order},
     pki,
-    replication::acknowledgement::{Outcome, Policy},
+    replication::{
+        acknowledgement::{Outcome, Policy},
+        replay::ReplayBounds,
+    },
     sidecar::{
         SidecarError, TlsFiles,
         security::{LinkSecurity, SecurityKeeper, Source},
@@ -61,6 +64,9 @@ pub struct ManualConfig {
     /// True for a stream in plain text: whoever sees it has the private key of the cluster's own authority.
     #[serde(default)]
     pub plaintext: bool,
+    /// When this member takes a new base as a standby.
+    #[serde(default)]
+    pub refresh: RefreshSpec,
     /// Folder of the log and the metadata.
     pub wal_dir: PathBuf,
     /// Folder of the data blocks; the log's when absent.
@@ -141,6 +147,16 @@ impl ManualConfig {
             return Err("master: a standby needs its active's link and rpc addresses".to_owned());
         }
         self.check_acknowledgement()?;
+        let RefreshSpec { replay_milliseconds, pending_mebibytes, copy_mebibytes_per_second } = self.refresh;
+        for (field, value, least) in [
+            ("replayMilliseconds", replay_milliseconds, 10),
+            ("pendingMebibytes", pending_mebibytes, 1),
+            ("copyMebibytesPerSecond", copy_mebibytes_per_second, 1),
+        ] {
+            if value < least {
+                return Err(format!("refresh.{field} is {value}; it must be at least {least}"));
+            }
+        }
         match (&self.tls, self.plaintext) {
             (None, false) => Err(
                 "tls: the stream between members carries private keys of the cluster. Give ca, certificate and key \
@@ -221,6 +237,7 @@ pub struct ManualCoordinator {
     orders: watch::Sender<Order>,
     policy: watch::Sender<Policy>,
     record: PathBuf,
+    bounds: ReplayBounds,
 }
 
 impl ManualCoordinator {
@@ -250,11 +267,16 @@ impl ManualCoordinator {
                 config.slaves.keys().cloned().collect(),
             )),
             record: config.wal_dir.join(RECORD),
+            bounds: (&config.refresh).into(),
         })
     }
 
     pub(super) fn orders(&self) -> watch::Receiver<Order> {
         self.orders.subscribe()
+    }
+
+    pub(super) fn replay_bounds(&self) -> ReplayBounds {
+        self.bounds
     }
 
     pub(super) fn security(&self) -> LinkSecurity {

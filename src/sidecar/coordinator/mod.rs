@@ -15,7 +15,10 @@ use super::{SidecarError, security::LinkSecurity};
 use crate::{
     api::{AcknowledgementMode, ReplicationSpec, SyncRecord},
     failover::order::Order,
-    replication::acknowledgement::{Outcome, Policy, Rule},
+    replication::{
+        acknowledgement::{Outcome, Policy, Rule},
+        replay::ReplayBounds,
+    },
     wal::OpId,
 };
 
@@ -88,6 +91,14 @@ impl Coordinator {
         match self {
             Self::Kubernetes(_) => *order != Order::Wait && order.epoch() < obeyed,
             Self::Manual(_) => manual::is_stale(order, obeyed),
+        }
+    }
+
+    /// How much a standby may leave to be replayed.
+    pub(super) fn replay_bounds(&self) -> ReplayBounds {
+        match self {
+            Self::Kubernetes(kubernetes) => kubernetes.replay_bounds(),
+            Self::Manual(manual) => manual.replay_bounds(),
         }
     }
 

@@ -17,14 +17,14 @@ const STRING: i32 = 8;
 
 /// When a change is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Moment {
+pub(crate) enum Moment {
     Before,
     During,
     After,
 }
 
 impl Moment {
-    pub(super) const ALL: [Self; 3] = [Self::Before, Self::During, Self::After];
+    pub(crate) const ALL: [Self; 3] = [Self::Before, Self::During, Self::After];
 
     /// The name that things made at this moment carry.
     const fn name(self) -> &'static str {
@@ -47,7 +47,7 @@ impl Moment {
 
 /// A row of the matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
+pub(crate) enum Change {
     Create,
     AddColumn,
     RenameColumn,
@@ -62,7 +62,7 @@ pub(super) enum Change {
 }
 
 impl Change {
-    pub(super) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Create,
         Self::AddColumn,
         Self::RenameColumn,
@@ -94,7 +94,7 @@ impl Change {
     }
 
     /// Creates what the change is made to.
-    pub(super) fn prepare(self, client: &mut Client, tools: &Home) {
+    pub(crate) fn prepare(self, client: &mut Client, tools: &Home) {
         match self {
             Self::Create | Self::ManyTables => {}
             Self::DropTable => Moment::ALL.iter().for_each(|moment| create(client, &self.at(*moment))),
@@ -107,7 +107,7 @@ impl Change {
     }
 
     /// Makes the change.
-    pub(super) fn make(self, moment: Moment, client: &mut Client, tools: &Home) {
+    pub(crate) fn make(self, moment: Moment, client: &mut Client, tools: &Home) {
         let at = moment.name();
         let bounds = [format!("[{}]", moment.range()), format!("[{}]", moment.range() + 10)];
         match self {
@@ -159,7 +159,7 @@ impl Change {
     }
 
     /// The tables that are there when the change was made at all moments.
-    pub(super) fn tables(self) -> Vec<String> {
+    pub(crate) fn tables(self) -> Vec<String> {
         match self {
             Self::Create => Moment::ALL.iter().map(|moment| self.at(*moment)).collect(),
             Self::DropTable => Vec::new(),
@@ -170,7 +170,7 @@ impl Change {
     }
 
     /// Asserts that the change shows, with what was made at each moment.
-    pub(super) fn assert_made(self, view: &View, cell: &str) {
+    pub(crate) fn assert_made(self, view: &View, cell: &str) {
         for name in self.tables() {
             assert!(view.contains_key(&name), "{cell}: there is no table {name:?}");
         }
@@ -211,7 +211,7 @@ fn many() -> impl Iterator<Item = (Moment, String)> {
 }
 
 /// Creates a table with one column for each moment, and waits until it can be used.
-pub(super) fn create(client: &mut Client, name: &str) {
+pub(crate) fn create(client: &mut Client, name: &str) {
     client.create(&table(name));
     client.wait_until_created(name);
 }

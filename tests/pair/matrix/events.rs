@@ -23,6 +23,7 @@ pub(crate) enum Event {
     ActiveRestarts,
     StandbyRestarts,
     StreamIsCut,
+    BaseIsRefreshed,
 }
 
 /// An event that is going on.
@@ -52,6 +53,7 @@ impl Event {
                 pair.route(started.address);
                 proxy = Some(started);
             }
+            Self::BaseIsRefreshed => pair.refresh_after(20),
             _ => {}
         }
         Happening { event: self, proxy, before: 0, steps: 0, step: 0, fillers: 0 }
@@ -140,6 +142,12 @@ impl Happening {
             }
             // Its steps are what happens.
             Event::StandbyRestarts => u64::try_from(self.step).unwrap_or_default(),
+            Event::BaseIsRefreshed => {
+                // For a moment there are two, or the one that is not in use is being removed.
+                let numbers =
+                    pair.b.generations().into_iter().filter_map(|name| name.strip_prefix("gen-")?.parse().ok());
+                numbers.min().unwrap_or_default()
+            }
             Event::StreamIsCut => self.proxy.as_ref().map_or(0, Proxy::cuts),
         }
     }

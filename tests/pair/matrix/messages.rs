@@ -5,149 +5,149 @@ use std::fmt;
 use prost::Message;
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct RequestHeader {
+pub(crate) struct RequestHeader {
     #[prost(int32, required, tag = "3")]
-    pub(super) call: i32,
+    pub(crate) call: i32,
     #[prost(message, optional, tag = "6")]
-    pub(super) method: Option<Method>,
+    pub(crate) method: Option<Method>,
     #[prost(uint32, optional, tag = "10")]
-    pub(super) timeout_millis: Option<u32>,
+    pub(crate) timeout_millis: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Method {
+pub(crate) struct Method {
     #[prost(string, required, tag = "1")]
-    pub(super) service: String,
+    pub(crate) service: String,
     #[prost(string, required, tag = "2")]
-    pub(super) method: String,
+    pub(crate) method: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ResponseHeader {
+pub(crate) struct ResponseHeader {
     #[prost(int32, required, tag = "1")]
-    pub(super) call: i32,
+    pub(crate) call: i32,
     #[prost(bool, optional, tag = "2")]
-    pub(super) is_error: Option<bool>,
+    pub(crate) is_error: Option<bool>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ErrorStatus {
+pub(crate) struct ErrorStatus {
     #[prost(string, required, tag = "1")]
-    pub(super) message: String,
+    pub(crate) message: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Negotiate {
+pub(crate) struct Negotiate {
     #[prost(int32, required, tag = "2")]
-    pub(super) step: i32,
+    pub(crate) step: i32,
     #[prost(bytes = "vec", optional, tag = "3")]
-    pub(super) token: Option<Vec<u8>>,
+    pub(crate) token: Option<Vec<u8>>,
     #[prost(message, repeated, tag = "4")]
-    pub(super) sasl_mechanisms: Vec<SaslMechanism>,
+    pub(crate) sasl_mechanisms: Vec<SaslMechanism>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct SaslMechanism {
+pub(crate) struct SaslMechanism {
     #[prost(string, required, tag = "2")]
-    pub(super) mechanism: String,
+    pub(crate) mechanism: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ConnectionContext {}
+pub(crate) struct ConnectionContext {}
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Table {
+pub(crate) struct Table {
     #[prost(string, optional, tag = "2")]
-    pub(super) table_name: Option<String>,
+    pub(crate) table_name: Option<String>,
 }
 
 impl Table {
-    pub(super) fn named(name: &str) -> Self {
+    pub(crate) fn named(name: &str) -> Self {
         Self { table_name: Some(name.to_owned()) }
     }
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct WhichTable {
+pub(crate) struct WhichTable {
     #[prost(message, required, tag = "1")]
-    pub(super) table: Table,
+    pub(crate) table: Table,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct DeleteTable {
+pub(crate) struct DeleteTable {
     #[prost(message, required, tag = "1")]
-    pub(super) table: Table,
+    pub(crate) table: Table,
     #[prost(uint32, optional, tag = "3")]
-    pub(super) reserve_seconds: Option<u32>,
+    pub(crate) reserve_seconds: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct CreateTable {
+pub(crate) struct CreateTable {
     #[prost(string, required, tag = "1")]
-    pub(super) name: String,
+    pub(crate) name: String,
     #[prost(message, required, tag = "2")]
-    pub(super) schema: Schema,
+    pub(crate) schema: Schema,
     #[prost(int32, optional, tag = "4")]
-    pub(super) num_replicas: Option<i32>,
+    pub(crate) num_replicas: Option<i32>,
     #[prost(message, optional, tag = "7")]
-    pub(super) partition_schema: Option<PartitionSchema>,
+    pub(crate) partition_schema: Option<PartitionSchema>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Schema {
+pub(crate) struct Schema {
     #[prost(message, repeated, tag = "1")]
-    pub(super) columns: Vec<Column>,
+    pub(crate) columns: Vec<Column>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Column {
+pub(crate) struct Column {
     #[prost(string, required, tag = "2")]
-    pub(super) name: String,
+    pub(crate) name: String,
     #[prost(int32, required, tag = "3")]
-    pub(super) data_type: i32,
+    pub(crate) data_type: i32,
     #[prost(bool, optional, tag = "4")]
-    pub(super) is_key: Option<bool>,
+    pub(crate) is_key: Option<bool>,
     #[prost(bool, optional, tag = "5")]
-    pub(super) is_nullable: Option<bool>,
+    pub(crate) is_nullable: Option<bool>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct PartitionSchema {
+pub(crate) struct PartitionSchema {
     #[prost(message, repeated, tag = "1")]
-    pub(super) hash: Vec<HashPartitions>,
+    pub(crate) hash: Vec<HashPartitions>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct HashPartitions {
+pub(crate) struct HashPartitions {
     #[prost(message, repeated, tag = "1")]
-    pub(super) columns: Vec<ColumnName>,
+    pub(crate) columns: Vec<ColumnName>,
     #[prost(int32, required, tag = "2")]
-    pub(super) buckets: i32,
+    pub(crate) buckets: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ColumnName {
+pub(crate) struct ColumnName {
     #[prost(string, optional, tag = "2")]
-    pub(super) name: Option<String>,
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct AlterTable {
+pub(crate) struct AlterTable {
     #[prost(message, required, tag = "1")]
-    pub(super) table: Table,
+    pub(crate) table: Table,
     #[prost(message, repeated, tag = "2")]
-    pub(super) steps: Vec<AlterStep>,
+    pub(crate) steps: Vec<AlterStep>,
     #[prost(string, optional, tag = "3")]
-    pub(super) new_table_name: Option<String>,
+    pub(crate) new_table_name: Option<String>,
     #[prost(string, optional, tag = "7")]
-    pub(super) new_table_owner: Option<String>,
+    pub(crate) new_table_owner: Option<String>,
     #[prost(string, optional, tag = "10")]
-    pub(super) new_table_comment: Option<String>,
+    pub(crate) new_table_comment: Option<String>,
 }
 
 /// One step; its type says which of the others counts.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct AlterStep {
+pub(crate) struct AlterStep {
     #[prost(int32, optional, tag = "1")]
     step_type: Option<i32>,
     #[prost(message, optional, tag = "2")]
@@ -195,20 +195,20 @@ struct ColumnDelta {
 }
 
 impl AlterStep {
-    pub(super) fn add_column(column: Column) -> Self {
+    pub(crate) fn add_column(column: Column) -> Self {
         Self { step_type: Some(1), add_column: Some(AddColumn { schema: column }), ..Self::default() }
     }
 
-    pub(super) fn drop_column(name: &str) -> Self {
+    pub(crate) fn drop_column(name: &str) -> Self {
         Self { step_type: Some(2), drop_column: Some(DropColumn { name: name.to_owned() }), ..Self::default() }
     }
 
-    pub(super) fn rename_column(old: &str, new: &str) -> Self {
+    pub(crate) fn rename_column(old: &str, new: &str) -> Self {
         let rename = RenameColumn { old_name: old.to_owned(), new_name: new.to_owned() };
         Self { step_type: Some(3), rename_column: Some(rename), ..Self::default() }
     }
 
-    pub(super) fn comment_column(name: &str, comment: &str) -> Self {
+    pub(crate) fn comment_column(name: &str, comment: &str) -> Self {
         let delta = ColumnDelta { name: Some(name.to_owned()), new_comment: Some(comment.to_owned()) };
         Self { step_type: Some(4), alter_column: Some(AlterColumn { delta: Some(delta) }), ..Self::default() }
     }
@@ -216,54 +216,54 @@ impl AlterStep {
 
 /// An error of the master.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct MasterError {
+pub(crate) struct MasterError {
     #[prost(int32, required, tag = "1")]
-    pub(super) code: i32,
+    pub(crate) code: i32,
     #[prost(message, required, tag = "2")]
-    pub(super) status: AppStatus,
+    pub(crate) status: AppStatus,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct AppStatus {
+pub(crate) struct AppStatus {
     #[prost(string, optional, tag = "2")]
-    pub(super) message: Option<String>,
+    pub(crate) message: Option<String>,
 }
 
 /// The reply to a change.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     #[prost(message, optional, tag = "1")]
-    pub(super) error: Option<MasterError>,
+    pub(crate) error: Option<MasterError>,
 }
 
 /// The reply to the question whether a change is done.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct IsDone {
+pub(crate) struct IsDone {
     #[prost(message, optional, tag = "1")]
-    pub(super) error: Option<MasterError>,
+    pub(crate) error: Option<MasterError>,
     #[prost(bool, optional, tag = "3")]
-    pub(super) done: Option<bool>,
+    pub(crate) done: Option<bool>,
 }
 
 /// What the master tells of a table; its parts are only compared, and so left as they came.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct TableReply {
+pub(crate) struct TableReply {
     #[prost(message, optional, tag = "1")]
-    pub(super) error: Option<MasterError>,
+    pub(crate) error: Option<MasterError>,
     #[prost(bytes = "vec", optional, tag = "2")]
-    pub(super) schema: Option<Vec<u8>>,
+    pub(crate) schema: Option<Vec<u8>>,
     #[prost(int32, optional, tag = "3")]
-    pub(super) num_replicas: Option<i32>,
+    pub(crate) num_replicas: Option<i32>,
     #[prost(bytes = "vec", optional, tag = "4")]
-    pub(super) table_id: Option<Vec<u8>>,
+    pub(crate) table_id: Option<Vec<u8>>,
     #[prost(bytes = "vec", optional, tag = "5")]
-    pub(super) partition_schema: Option<Vec<u8>>,
+    pub(crate) partition_schema: Option<Vec<u8>>,
     #[prost(string, optional, tag = "7")]
-    pub(super) table_name: Option<String>,
+    pub(crate) table_name: Option<String>,
     #[prost(string, optional, tag = "10")]
-    pub(super) owner: Option<String>,
+    pub(crate) owner: Option<String>,
     #[prost(string, optional, tag = "11")]
-    pub(super) comment: Option<String>,
+    pub(crate) comment: Option<String>,
 }
 
 impl fmt::Display for TableReply {

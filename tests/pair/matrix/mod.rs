@@ -5,14 +5,14 @@
 //!
 //! There is a pair for each event, on which all changes are made; a failure names its cell, as in `add_column × ActiveFlushes`.
 
-mod changes;
+pub(crate) mod changes;
 mod events;
-mod messages;
+pub(crate) mod messages;
 mod metrics;
 mod proxy;
 mod rows;
-mod rpc;
-mod view;
+pub(crate) mod rpc;
+pub(crate) mod view;
 
 use std::thread;
 
@@ -116,6 +116,11 @@ fn all_changes_around_restarts_of_the_standby() {
 #[test]
 fn all_changes_around_cuts_of_the_stream() {
     exercise(Pair::new(), Event::StreamIsCut, &Change::ALL);
+}
+
+#[test]
+fn all_changes_around_new_bases() {
+    exercise(Pair::new(), Event::BaseIsRefreshed, &Change::ALL);
 }
 
 /// Changes enough to see that a release works as another does.

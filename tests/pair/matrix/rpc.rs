@@ -31,40 +31,40 @@ const MADE_ALREADY: [i32; 2] = [3, 4];
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A client of the pair, which goes on when the master under it is replaced.
-pub(super) struct Client {
+pub(crate) struct Client {
     address: SocketAddrV4,
     connection: Option<Connection>,
 }
 
 impl Client {
-    pub(super) fn new(address: SocketAddrV4) -> Self {
+    pub(crate) fn new(address: SocketAddrV4) -> Self {
         Self { address, connection: None }
     }
 
     /// Creates a table; it is usable when [`Self::wait_until_created`] returns.
-    pub(super) fn create(&mut self, table: &CreateTable) {
+    pub(crate) fn create(&mut self, table: &CreateTable) {
         self.change("CreateTable", table);
     }
 
-    pub(super) fn wait_until_created(&mut self, name: &str) {
+    pub(crate) fn wait_until_created(&mut self, name: &str) {
         self.wait_until_done("IsCreateTableDone", name);
     }
 
     /// Alters a table and waits until its tablets know.
-    pub(super) fn alter(&mut self, change: &AlterTable) {
+    pub(crate) fn alter(&mut self, change: &AlterTable) {
         self.change("AlterTable", change);
         let old = change.table.table_name.as_deref().unwrap_or_default();
         self.wait_until_done("IsAlterTableDone", change.new_table_name.as_deref().unwrap_or(old));
     }
 
     /// Drops a table.
-    pub(super) fn drop_table(&mut self, name: &str) {
+    pub(crate) fn drop_table(&mut self, name: &str) {
         let drop = DeleteTable { table: Table::named(name), reserve_seconds: Some(0) };
         self.change("DeleteTable", &drop);
     }
 
     /// All that the master tells of a table except the authorization to read it, which is new each time.
-    pub(super) fn table(&mut self, name: &str) -> TableReply {
+    pub(crate) fn table(&mut self, name: &str) -> TableReply {
         let which = WhichTable { table: Table::named(name) };
         let (reply, _): (TableReply, _) = self.call_until_answered("GetTableSchema", &which);
         assert!(reply.error.is_none(), "{name}: {:?}", reply.error);
@@ -124,7 +124,7 @@ impl Client {
 }
 
 /// A reply that can be an error of the master.
-pub(super) trait Reply: Message + Default {
+pub(crate) trait Reply: Message + Default {
     fn code(&self) -> Option<i32>;
 }
 

@@ -9,14 +9,14 @@ use crate::{
 };
 
 /// All that is told of each table, by its name.
-pub(super) type View = BTreeMap<String, String>;
+pub(crate) type View = BTreeMap<String, String>;
 
 /// Tables that are told of only by the RPC which `kudu table describe` makes too: a process for each of hundreds takes too long.
 const PLAIN: &str = "many_";
 
 /// The view now: of each table its schema, partitions, owner and comment as the master answers them and as `kudu table describe`
 /// prints them, and its tablets with their replicas.
-pub(super) fn look(client: &mut Client, tools: &Home) -> View {
+pub(crate) fn look(client: &mut Client, tools: &Home) -> View {
     let listed = tools.table("list", &["--list_tablets"]);
     let mut view = View::new();
     let mut tablets: Vec<&str> = Vec::new();
@@ -38,7 +38,7 @@ pub(super) fn look(client: &mut Client, tools: &Home) -> View {
 }
 
 /// The view once all tablets are placed and their tablet server says so.
-pub(super) fn look_at_rest(client: &mut Client, tools: &Home) -> View {
+pub(crate) fn look_at_rest(client: &mut Client, tools: &Home) -> View {
     let begin = Instant::now();
     let mut tablets = String::new();
     loop {
@@ -54,7 +54,7 @@ pub(super) fn look_at_rest(client: &mut Client, tools: &Home) -> View {
 }
 
 /// What `kudu cluster ksck` says of the tables, which must be that all is well.
-pub(super) fn ksck(tools: &Home) -> Vec<String> {
+pub(crate) fn ksck(tools: &Home) -> Vec<String> {
     let address = tools.address.to_string();
     let text = kudu::kudu(["cluster", "ksck", &address, "--sections=TABLE_SUMMARIES"]);
     let mut lines: Vec<_> = text.lines().filter(|line| line.contains('|')).map(str::to_owned).collect();
