@@ -278,6 +278,11 @@ mod tests {
         Two { standby, active, modes: [here, there] }
     }
 
+    /// The next message, or why there is none; a link that should have ended must not keep the test waiting for ever.
+    async fn next(link: &mut Link) -> Result<(i64, Message), SidecarError> {
+        timeout(Duration::from_secs(60), link.receive()).await.expect("a message or an end")
+    }
+
     fn beat() -> Message {
         Message::Heartbeat(Heartbeat { current_head: None, serving: true })
     }
@@ -290,7 +295,7 @@ mod tests {
         let (mut standby, mut active) = (standby.expect("a link"), active.expect("a link"));
         assert_eq!(active.impostor("standby.demo"), None);
         assert!(active.impostor("active.demo").expect("another name").contains("is for standby.demo"));
-        assert_eq!(active.receive().await.expect("a message"), (1, beat()));
+        assert_eq!(next(&mut active).await.expect("a message"), (1, beat()));
 
         for [new_standby, new_active] in [
             ["standby", "active"].map(|member| credentials(&authority, member)),
@@ -299,10 +304,10 @@ mod tests {
             modes[0].send_replace(new_standby);
             modes[1].send_replace(new_active);
             active.send(2, beat()).await.expect("sent");
-            assert_eq!(standby.receive().await.expect("a message"), (2, beat()));
+            assert_eq!(next(&mut standby).await.expect("a message"), (2, beat()));
         }
         modes[0].send_replace(Mode::Plaintext);
-        let error = standby.receive().await.expect_err("it is not wanted any more").to_string();
+        let error = next(&mut standby).await.expect_err("it is not wanted any more").to_string();
         assert!(error.contains("talk in another way from now on"), "{error}");
     }
 
@@ -312,9 +317,9 @@ mod tests {
         let (_standby, mut active) = (standby.expect("a link"), active.expect("a link"));
         assert_eq!(active.impostor("whoever.demo"), None, "in plain text everybody is who they say they are");
         modes[1].send_replace(Mode::Waiting("for a certificate".to_owned()));
-        assert_eq!(active.receive().await.expect("a message"), (1, beat()));
+        assert_eq!(next(&mut active).await.expect("a message"), (1, beat()));
         modes[1].send_replace(credentials(&authority(), "active"));
-        active.receive().await.expect_err("it is not wanted any more");
+        next(&mut active).await.expect_err("it is not wanted any more");
     }
 
     #[tokio::test]
