@@ -21,7 +21,7 @@ pub struct ReplicationSpec {
     /// How the stream between members is encrypted: `Managed`, by certificates that the operator issues and replaces;
     /// `CertManager`, by certificates that cert-manager issues and replaces; `Plaintext`, not at all: whoever sees the stream has
     /// the private key of the cluster's own authority. A change needs no new pods; members find each other again
-    /// within minutes, and the active serves meanwhile. Default: `Managed`.
+    /// within minutes, and until then it is as if the standbys were away. Default: `Managed`.
     pub encryption: Encryption,
     /// With `CertManager`: who issues the certificates. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
