@@ -18,6 +18,7 @@ mod gate;
 pub mod generation;
 mod link;
 mod log;
+mod log_watch;
 mod member;
 mod refresh;
 mod report;

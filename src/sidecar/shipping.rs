@@ -15,14 +15,14 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::log;
+use super::{log, log_watch::LogWatch};
 use crate::{
     replication::{acknowledgement::Covers, feed::Reign, message::Heartbeat, terms},
     wal::{LogEntry, LogSummary, OpDigest, OpId},
     waldir::{LogTail, ReadError, TailError, TailState, stopped_log_dir},
 };
 
-/// Pause between two looks at a log that has nothing new. It is part of what a change waits for on its way to a standby.
+/// Pause between two looks at a log of which there is no hint that it was written to.
 const IDLE_PAUSE: Duration = Duration::from_millis(10);
 
 /// The reign whose log is offered now, if there is one.
@@ -127,12 +127,15 @@ impl Shipping {
         let weak = Arc::downgrade(&shipping);
         tokio::spawn(async move {
             let mut tail = None;
+            let mut watch = LogWatch::new(&folder);
             while let Some(shipping) = weak.upgrade() {
+                watch.renew();
                 tail = shipping.look(tail).await;
                 drop(shipping);
                 tokio::select! {
                     () = ended.cancelled() => break,
                     () = hurry.notified() => {}
+                    () = watch.written() => {}
                     () = tokio::time::sleep(IDLE_PAUSE) => {}
                 }
             }
