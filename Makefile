@@ -56,6 +56,10 @@ advisories: $(CARGO_DENY) ## Known vulnerabilities of dependencies; fetches the 
 test-rust: $(NEXTEST) ## Pure tests, and those on real Kudu and a real API server
 	PATH="$(CACHE)/bin:$$PATH" $(NEXTEST) nextest run --locked
 
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder for FUZZ_SECONDS each (60); `make test` runs the same targets over their corpora
+	fuzz/run
+
 .PHONY: test-client
 test-client: ## The Java client's own tests, and its jar
 	mvn -q -B -f tests/client/pom.xml verify
