@@ -9,7 +9,7 @@ use std::{
 use kudu_pair::{
     sidecar::SidecarError,
     wal::SYS_CATALOG_TABLET_ID,
-    waldir::{LogAppender, SegmentPath, stopped_log_dir},
+    waldir::{AppendError, LogAppender, SegmentPath, stopped_log_dir},
 };
 use rstest::rstest;
 
@@ -62,8 +62,12 @@ pub(crate) fn append(
     for end in groups {
         let last = log.last().map_or(0, |last| last.index);
         if last < *end {
-            log.append(&operations(last, *end))?;
-            log.sync()?;
+            if let Err(error) = log.append(&operations(last, *end)).and_then(|()| log.sync()) {
+                for again in [log.sync(), log.append(&operations(last, *end))] {
+                    assert!(matches!(again, Err(AppendError::Poisoned { .. })), "{again:?} after {error}");
+                }
+                return Err(error.into());
+            }
             acknowledge(volume)?;
             promises.head = log.durable();
         }

@@ -22,7 +22,7 @@ pub(crate) enum Survival {
     Names,
     /// All names, and of each change of content the first half.
     Fronts,
-    /// All names, and of each change of content the second half, with zeros before it.
+    /// All names, and of each change of content the last two thirds, with zeros before them.
     Backs,
     /// All names, and of each file's changes only the last one.
     Latest,
@@ -87,7 +87,7 @@ impl Disk {
     pub(crate) fn of(folder: &Path) -> Self {
         let mut disk = Self { nodes: vec![Content::folder()], names: Vec::new() };
         disk.load(ROOT, folder);
-        disk.sync_all();
+        disk.sync_below(Path::new(""));
         disk
     }
 
@@ -208,13 +208,15 @@ impl Disk {
         flushed.iter().for_each(|change| self.make_durable(change));
     }
 
-    /// Flushes everything.
-    pub(crate) fn sync_all(&mut self) {
-        let names = std::mem::take(&mut self.names);
-        names.iter().for_each(|change| self.make_durable(change));
-        let files = |node: &Node| matches!(self.nodes[*node], Content::File(_));
-        for node in (0..self.nodes.len()).filter(files).collect::<Vec<_>>() {
-            self.sync(node);
+    /// Flushes a folder with all that is below it.
+    pub(crate) fn sync_below(&mut self, path: &Path) {
+        self.sync_folder(path);
+        let Some(Content::Folder { now, .. }) = self.find(path).map(|node| &self.nodes[node]) else { return };
+        for (name, node) in now.clone() {
+            match &self.nodes[node] {
+                Content::File(_) => self.sync(node),
+                Content::Folder { .. } => self.sync_below(&path.join(name)),
+            }
         }
     }
 
@@ -342,8 +344,8 @@ impl Change {
     fn back(self) -> Self {
         match self {
             Self::Write { offset, bytes } => {
-                let half = bytes.len() / 2;
-                Self::Write { offset: offset + half, bytes: bytes[half..].to_vec() }
+                let third = bytes.len() / 3;
+                Self::Write { offset: offset + third, bytes: bytes[third..].to_vec() }
             }
             length @ Self::Length(_) => length,
         }
