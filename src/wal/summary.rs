@@ -79,6 +79,16 @@ impl LogSummary {
         }
     }
 
+    /// From this operation on a term serves, as the log shows: the latest NO_OP that was applied.
+    ///
+    /// When that one was collected, the first operation that is left, once it is known to be applied: Kudu collects only what it
+    /// has applied, and nothing of a term is applied before its NO_OP.
+    #[must_use]
+    pub fn opened(&self) -> Option<OpId> {
+        let no_op = self.no_ops.iter().rev().find(|no_op| no_op.committed).map(|no_op| no_op.id);
+        no_op.or_else(|| self.first.filter(|first| self.applied_through() >= Some(*first)))
+    }
+
     fn overwrite_from(&mut self, index: i64) {
         for pending in self.pending.split_off(&index).into_values() {
             self.pending_bytes = self.pending_bytes.saturating_sub(pending.bytes);

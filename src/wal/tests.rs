@@ -373,3 +373,17 @@ fn a_summary_follows_an_overwrite() {
     assert_eq!((summary.overwritten, summary.orphan_commits, summary.pending_ops()), (2, 1, 0));
     assert_eq!(summary.applied_through(), Some(OpId::new(2, 2)));
 }
+
+#[test]
+fn a_term_whose_no_op_was_collected_is_seen_to_serve_once_something_of_it_is_applied() {
+    let opened = |entries: &[Bytes]| fold(entries).opened();
+    let (first, next) = (OpId::new(2, 5), OpId::new(2, 6));
+    let written = [replicate(first, 3, b""), replicate(next, 3, b"")];
+    assert_eq!(opened(&written), None);
+    assert_eq!(opened(&[&written[..], &[commit(next)]].concat()), None);
+    assert_eq!(opened(&[&written[..], &[commit(first)]].concat()), Some(first));
+    let no_op = OpId::new(3, 7);
+    let reopened = [&written[..], &[commit(first), commit(next), replicate(no_op, 1, b"")]].concat();
+    assert_eq!(opened(&reopened), Some(first));
+    assert_eq!(opened(&[reopened, vec![commit(no_op)]].concat()), Some(no_op));
+}
