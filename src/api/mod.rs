@@ -9,6 +9,7 @@ pub mod crd;
 pub mod encryption;
 pub mod names;
 pub mod pair;
+pub mod quantity;
 pub mod refresh;
 pub mod replication;
 pub mod spec;

@@ -1,5 +1,6 @@
 //! How the active's log gets to its standbys.
 
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,7 @@ use super::{
 };
 
 /// How the active's log gets to its standbys.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [{
     "rule": "has(self.issuerRef) == (self.encryption == 'CertManager')",
@@ -37,6 +38,11 @@ pub struct ReplicationSpec {
     pub timeout_milliseconds: i32,
     /// When a standby takes a new base while it goes on to stream.
     pub refresh: RefreshSpec,
+    /// How many bytes of its log an active keeps on its volume for standbys that are away, beyond what Kudu itself keeps, so that
+    /// they need no new base. What goes beyond is let go, and so is what a volume needs that is nearly full. A change
+    /// needs no new pods. `0`: none. Default: `1Gi`.
+    #[schemars(schema_with = "retention_schema")]
+    pub retention: Quantity,
 }
 
 impl Default for ReplicationSpec {
@@ -48,6 +54,20 @@ impl Default for ReplicationSpec {
             when_unavailable: WhenUnavailable::Block,
             timeout_milliseconds: 10_000,
             refresh: RefreshSpec::default(),
+            retention: Quantity("1Gi".to_owned()),
         }
     }
+}
+
+/// Narrower than a quantity: what cannot be a number of bytes is refused by name.
+fn retention_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "string",
+        "maxLength": 32,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^[0-9]+([.][0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$')",
+            "messageExpression": "self + ': no number of bytes; write a number and a unit, as in 1Gi, or 0 to keep nothing'",
+            "message": "no number of bytes; write a number and a unit, as in 1Gi, or 0 to keep nothing"
+        }]
+    })
 }

@@ -16,6 +16,7 @@ pub mod frame;
 pub mod hang_up;
 pub mod message;
 pub mod replay;
+pub mod retention;
 pub mod sender;
 pub mod terms;
 

@@ -18,6 +18,7 @@ use super::{
     link::Link,
     member::{Duty, Member},
     refresh::Refresh,
+    retention,
     shipping::blocking,
 };
 use crate::{
@@ -39,6 +40,7 @@ pub(super) async fn run(member: &mut Member, duty: &mut Duty, epoch: i64, active
     member.stop_master().await?;
     member.obey(epoch)?;
     member.tidy().await?;
+    retention::clear(&member.config.wal_dir, None)?;
     {
         let mut facts = member.board.facts();
         (facts.active_head, facts.active_heard, facts.applied_head) = (None, None, None);

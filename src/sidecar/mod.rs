@@ -22,6 +22,7 @@ mod log_watch;
 mod member;
 mod refresh;
 mod report;
+mod retention;
 mod security;
 mod serve;
 mod shipping;

@@ -13,6 +13,7 @@ use super::{
     coordinator::Acquired,
     generation,
     member::{Duty, Member},
+    retention,
     shipping::{Offer, Shipping, blocking},
     tenancy::{Standing, Tenancy},
 };
@@ -122,7 +123,8 @@ pub(super) async fn stand_down(
         return Ok(());
     };
     let folder = generation::log_folder(&member.config.wal_dir, &generation);
-    let shipping = Shipping::begin(epoch, member.anchors.current().uuid, folder);
+    let held = retention::folder(&member.config.wal_dir, epoch);
+    let shipping = Shipping::begin(epoch, member.anchors.current().uuid, folder, held);
     shipping.stopped_serving();
     let _offer = member.shipping.offer(&shipping);
     if member.released != epoch {
@@ -205,7 +207,12 @@ impl Reign {
             self.start(member).await?;
         }
         let folder = generation::log_folder(&member.config.wal_dir, &self.generation);
-        Ok((Shipping::begin(self.epoch, member.anchors.current().uuid, folder), own_head))
+        retention::clear(&member.config.wal_dir, Some(self.epoch))?;
+        let held = retention::folder(&member.config.wal_dir, self.epoch);
+        let shipping = Shipping::begin(self.epoch, member.anchors.current().uuid, folder, held);
+        let (board, coordinator) = (Arc::clone(&member.board), Arc::clone(&member.coordinator));
+        retention::begin(&shipping, member.config.wal_dir.clone(), board, coordinator).await;
+        Ok((shipping, own_head))
     }
 
     /// Formats the pair's catalog: only ever ordered until the pair's first active has served.

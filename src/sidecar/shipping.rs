@@ -18,8 +18,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{log, log_watch::LogWatch};
 use crate::{
     replication::{acknowledgement::Covers, feed::Reign, message::Heartbeat, terms},
-    wal::{LogEntry, LogSummary, OpDigest, OpId},
-    waldir::{LogTail, ReadError, TailError, TailState, stopped_log_dir},
+    wal::{LogEntry, LogSummary, OpDigest, OpId, TermHistory},
+    waldir::{HeldTail, LogTail, ReadError, TailError, TailState, held::held_digest, stopped_log_dir},
 };
 
 /// Pause between two looks at a log of which there is no hint that it was written to.
@@ -62,7 +62,7 @@ pub(super) struct Heads {
     pub(super) head: Option<OpId>,
     /// Last op that is applied with all before it.
     pub(super) applied: Option<OpId>,
-    /// The latest NO_OP that is applied: from there on its term serves.
+    /// The latest NO_OP that is applied, or what is left behind it: from there on its term serves.
     pub(super) opened: Option<OpId>,
 }
 
@@ -87,6 +87,10 @@ pub(super) struct Shipping {
     epoch: i64,
     uuid: String,
     folder: PathBuf,
+    /// Where segments of the log are kept for standbys that are away.
+    held: PathBuf,
+    /// What those segments hold.
+    kept: Mutex<TermHistory>,
     summary: Mutex<LogSummary>,
     /// Whether `summary` was read from a log that is not being rewritten, to its end.
     whole: AtomicBool,
@@ -105,14 +109,16 @@ pub(super) struct Shipping {
 }
 
 impl Shipping {
-    /// Begins to follow the log in `folder`.
-    pub(super) fn begin(epoch: i64, uuid: String, folder: PathBuf) -> Arc<Self> {
+    /// Begins to follow the log in `folder`, of which segments may be kept in `held`.
+    pub(super) fn begin(epoch: i64, uuid: String, folder: PathBuf, held: PathBuf) -> Arc<Self> {
         let ended = CancellationToken::new();
         let hurry = Arc::new(Notify::new());
         let shipping = Arc::new(Self {
             epoch,
             uuid,
-            folder: folder.clone(),
+            folder,
+            held,
+            kept: Mutex::default(),
             summary: Mutex::default(),
             whole: AtomicBool::new(false),
             heads: watch::Sender::new(Heads::default()),
@@ -151,6 +157,16 @@ impl Shipping {
         &self.folder
     }
 
+    /// The log with what is kept of it, after an operation that a standby has.
+    pub(super) fn tail(&self, after: OpId) -> HeldTail {
+        HeldTail::open(&self.folder, &self.held, after)
+    }
+
+    /// Notes what the kept segments hold.
+    pub(super) fn keeps(&self, kept: TermHistory) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+
     pub(super) fn heads(&self) -> watch::Receiver<Heads> {
         self.heads.subscribe()
     }
@@ -158,6 +174,8 @@ impl Shipping {
     /// The reign, for a standby that registers.
     pub(super) fn reign(&self) -> Reign {
         let history = self.summary.lock().unwrap_or_else(PoisonError::into_inner).history.clone();
+        // A sidecar that was started anew has read only what Kudu still has.
+        let history = history.preceded_by(&self.kept.lock().unwrap_or_else(PoisonError::into_inner));
         Reign {
             epoch: self.epoch,
             uuid: self.uuid.clone(),
@@ -210,6 +228,11 @@ impl Shipping {
         }
     }
 
+    /// Whether this reign's log is no longer offered.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
     /// Resolves when this reign's log is no longer offered.
     pub(super) async fn ended(&self) {
         self.ended.cancelled().await;
@@ -218,8 +241,12 @@ impl Shipping {
     /// Reads one operation's digest from the log.
     pub(super) async fn digest_of(&self, op: OpId) -> Result<Option<OpDigest>, ReadError> {
         // While kudu-master rewrites its log, all of it is still beside.
-        let folder = stopped_log_dir(&self.folder);
-        blocking(move || log::digest_at(&folder, op)).await
+        let (folder, held) = (stopped_log_dir(&self.folder), self.held.clone());
+        blocking(move || match log::digest_at(&folder, op)? {
+            None => held_digest(&held, op),
+            found => Ok(found),
+        })
+        .await
     }
 
     /// Reads what is new in the log. A log that cannot be followed any further is read anew from its beginning.
@@ -283,11 +310,7 @@ impl Shipping {
             let heads = {
                 let mut summary = self.summary.lock().unwrap_or_else(PoisonError::into_inner);
                 batch.entries.iter().for_each(|entry: &LogEntry| summary.fold(entry));
-                Heads {
-                    head: summary.last,
-                    applied: summary.applied_through(),
-                    opened: summary.no_ops.iter().rev().find(|no_op| no_op.committed).map(|no_op| no_op.id),
-                }
+                Heads { head: summary.last, applied: summary.applied_through(), opened: summary.opened() }
             };
             self.heads.send_if_modified(|old| std::mem::replace(old, heads) != heads);
         }

@@ -32,7 +32,7 @@ use crate::{
         message::Register,
     },
     wal::{LogEntry, OpId, Replicate},
-    waldir::{LogTail, TailError, TailState},
+    waldir::{HeldTail, TailError, TailState},
 };
 
 /// Pause before the next connection is accepted when one could not be.
@@ -167,7 +167,7 @@ struct Connection<'a> {
     /// Its name, once it is known.
     standby: String,
     reign: Option<Watched>,
-    tail: Option<LogTail>,
+    tail: Option<HeldTail>,
     place: Option<Place<'a>>,
     /// Whether the standby waits for its turn to take a new base, or has it.
     wants_base: bool,
@@ -252,7 +252,7 @@ impl Connection<'_> {
             Action::Send { epoch, message } => self.send(epoch, message).await,
             Action::Begin { member, after } => {
                 let Some(reign) = &self.reign else { return Ok(Some(Event::ReignEnded)) };
-                self.tail = Some(LogTail::open(reign.shipping.folder(), Some(after)));
+                self.tail = Some(reign.shipping.tail(after));
                 self.place = Some(self.hall.place(&member, after));
                 Ok(None)
             }
@@ -346,7 +346,7 @@ async fn replaced(place: Option<&Place<'_>>) {
 }
 
 /// The operations that are next in the log; empty at its end.
-async fn next_ops(mut tail: LogTail) -> (LogTail, Result<Vec<Replicate>, TailError>) {
+async fn next_ops(mut tail: HeldTail) -> (HeldTail, Result<Vec<Replicate>, TailError>) {
     blocking(move || {
         loop {
             match tail.poll() {

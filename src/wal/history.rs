@@ -69,6 +69,28 @@ impl TermHistory {
         self.spans.get(after).filter(|span| span.first <= index).map(|span| span.term)
     }
 
+    /// This log with the part of an earlier one before it, where the two are without a hole between them; else this log.
+    #[must_use]
+    pub fn preceded_by(&self, earlier: &Self) -> Self {
+        let Some(first) = self.first() else { return earlier.clone() };
+        let before = first.index.saturating_sub(1);
+        if earlier.term_at(before).is_none_or(|term| term > first.term) {
+            return self.clone();
+        }
+        let spans = earlier.spans.iter().filter(|span| span.first <= before);
+        let cut = spans.map(|span| TermSpan { last: span.last.min(before), ..*span });
+        let mut joined = Self { spans: cut.collect() };
+        for span in &self.spans {
+            match joined.spans.last_mut() {
+                Some(last) if last.term == span.term && last.last.checked_add(1) == Some(span.first) => {
+                    last.last = span.last
+                }
+                _ => joined.spans.push(*span),
+            }
+        }
+        joined
+    }
+
     /// The last operation at which this log and another agree; `None` if they share none.
     ///
     /// A common operation implies that all before it are common (Raft's log matching property), so the parts
@@ -95,6 +117,20 @@ impl FromIterator<OpId> for TermHistory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_earlier_part_comes_before_it_where_there_is_no_hole() {
+        let ops = |term: i64, indexes: std::ops::RangeInclusive<i64>| indexes.map(move |index| OpId::new(term, index));
+        let earlier: TermHistory = ops(1, 1..=5).chain(ops(2, 6..=9)).collect();
+        let later: TermHistory = ops(2, 8..=12).chain(ops(3, 13..=14)).collect();
+        let joined: TermHistory = ops(1, 1..=5).chain(ops(2, 6..=12)).chain(ops(3, 13..=14)).collect();
+        assert_eq!(later.preceded_by(&earlier), joined);
+        let hole: TermHistory = ops(3, 13..=14).collect();
+        assert_eq!(hole.preceded_by(&earlier), hole);
+        assert_eq!(TermHistory::default().preceded_by(&earlier), earlier);
+        assert_eq!(later.preceded_by(&TermHistory::default()), later);
+        assert_eq!(earlier.preceded_by(&later), earlier);
+    }
 
     fn history(spans: &[(i64, i64, i64)]) -> TermHistory {
         spans.iter().flat_map(|&(term, first, last)| (first..=last).map(move |index| OpId::new(term, index))).collect()

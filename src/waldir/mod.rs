@@ -6,6 +6,7 @@
 mod append;
 mod error;
 mod folder;
+pub mod held;
 mod scan;
 mod segment;
 mod tail;
@@ -15,5 +16,6 @@ mod testkit;
 pub use append::LogAppender;
 pub use error::{AppendError, ReadError, TailError};
 pub use folder::{SegmentPath, list_segments, stopped_log_dir, tablet_wal_dir, wal_tablets};
+pub use held::HeldTail;
 pub use scan::{Damage, LogScan, Place, Rule, SegmentEnd, SegmentScan, read_log, scan};
 pub use tail::{LogTail, TailBatch, TailLimits, TailState};

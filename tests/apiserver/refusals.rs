@@ -46,6 +46,11 @@ fn refusals() -> Vec<Refusal> {
         refusal("storage: {wal: {size: lots}}", &["spec.storage.wal.size", "lots: no quantity"]),
         refusal("storage: {data: {size: 63Mi}}", &["spec.storage.data.size", "at least 64Mi"]),
         refusal("storage: {wal: {size: -1Gi}}", &["spec.storage.wal.size", "at least 64Mi"]),
+        refusal(
+            "replication: {retention: lots}",
+            &["spec.replication.retention", "lots: no number of bytes", "as in 1Gi"],
+        ),
+        refusal("replication: {retention: -1Gi}", &["spec.replication.retention", "-1Gi: no number of bytes"]),
         refusal("resources: {limits: {memory: much}}", &["spec.resources.limits", "not a quantity"]),
         refusal(
             "failover: {leaseDurationMilliseconds: 5500}",

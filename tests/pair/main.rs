@@ -17,6 +17,7 @@ mod refresh;
 mod refusals;
 mod reigns;
 mod restarts;
+mod retention;
 mod switchover;
 mod synchronous;
 mod synchronous_losses;

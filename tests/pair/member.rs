@@ -51,6 +51,8 @@ pub(crate) struct Member {
     pub(crate) flags: Vec<String>,
     /// When it takes a new base, as in its configuration.
     pub(crate) refresh: serde_json::Value,
+    /// What its sidecar keeps for standbys that are away.
+    pub(crate) retention_bytes: u64,
     launcher: Option<Process>,
     sidecar: Option<Process>,
     /// When this test saw the master of a launcher that it killed dead.
@@ -76,6 +78,7 @@ impl Member {
             kudu: kudu::dist().to_owned(),
             flags: Vec::new(),
             refresh: serde_json::json!({}),
+            retention_bytes: 64 * 1024 * 1024,
             launcher: None,
             sidecar: None,
             deaths: Vec::new(),
@@ -139,6 +142,7 @@ impl Member {
             "slaves": slaves,
             "master": master.map(|(link, master)| serde_json::json!({ "link": link, "rpc": master.rpc })),
             "refresh": self.refresh,
+            "retentionBytes": self.retention_bytes,
             "walDir": self.path("wal"),
             "dataDir": self.path("data"),
             "launcherSocket": self.path("launcher.sock"),

@@ -33,9 +33,15 @@ impl Pair {
         let client = Home::new(kudu::loopback());
         let rpc = client.address.to_string();
         let (a, b) = (Member::new("a", &rpc), Member::new("b", &rpc));
-        a.configure(PAIR, &[&b], None);
-        b.configure(PAIR, &[&a], Some(&a));
-        Self { a, b, client, tablets: None, begun: Instant::now() }
+        let pair = Self { a, b, client, tablets: None, begun: Instant::now() };
+        pair.configure();
+        pair
+    }
+
+    /// Writes the configuration of both.
+    pub(crate) fn configure(&self) {
+        self.a.configure(PAIR, &[&self.b], None);
+        self.b.configure(PAIR, &[&self.a], Some(&self.a));
     }
 
     /// A pair whose a serves a new catalog and whose b streams it, with a tablet server.

@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 use kube::api::ObjectMeta;
 
-use crate::api::{StorageSpec, VolumeSpec};
+use crate::api::{StorageSpec, VolumeSpec, quantity::thousandths};
 
 /// Volume of the log and the metadata.
 pub(super) const WAL: &str = "wal";
@@ -97,30 +97,6 @@ fn same_quantity(a: &Quantity, b: &Quantity) -> bool {
         (Some(a), Some(b)) => a == b,
         _ => a == b,
     }
-}
-
-/// A quantity in thousandths, the finest step that Kubernetes keeps; `None` when it is written in a way that is not known here.
-fn thousandths(text: &str) -> Option<i128> {
-    const UNITS: [(&str, i128); 12] = [
-        ("Ki", 1000 << 10),
-        ("Mi", 1000 << 20),
-        ("Gi", 1000 << 30),
-        ("Ti", 1000 << 40),
-        ("Pi", 1000 << 50),
-        ("m", 1),
-        ("k", 1_000_000),
-        ("M", 1_000_000_000),
-        ("G", 1_000_000_000_000),
-        ("T", 1_000_000_000_000_000),
-        ("P", 1_000_000_000_000_000_000),
-        ("", 1000),
-    ];
-    let (number, unit) = UNITS.iter().find_map(|&(suffix, unit)| Some((text.strip_suffix(suffix)?, unit)))?;
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
-    let divisor = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    // Kubernetes rounds up what is finer than it keeps.
-    digits.checked_mul(unit)?.checked_add(divisor - 1)?.checked_div(divisor)
 }
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,7 +23,7 @@ use super::{Acquired, Addresses, Renewal};
 use crate::{
     api::{
         AcknowledgementMode, AcknowledgementSpec, Encryption, FailoverSpec, KuduMasterPair, RefreshSpec,
-        ReplicationSpec, SyncRecord, names,
+        ReplicationSpec, SyncRecord, names, quantity,
     },
     clock,
     failover::{
@@ -30,6 +33,7 @@ use crate::{
     replication::{
         acknowledgement::{Outcome, Policy},
         replay::ReplayBounds,
+        retention::DEFAULT_CAP_BYTES,
     },
     sidecar::{
         SidecarError, TlsFiles,
@@ -47,6 +51,7 @@ pub struct KubernetesCoordinator {
     orders: watch::Receiver<Order>,
     timing: Arc<Mutex<FailoverSpec>>,
     bounds: watch::Receiver<ReplayBounds>,
+    retention_bytes: Arc<AtomicU64>,
     security: SecurityKeeper,
     policy: watch::Receiver<Policy>,
     watcher: tokio::task::JoinHandle<()>,
@@ -65,6 +70,7 @@ impl KubernetesCoordinator {
         let (source, sources) = watch::channel(Source::Unknown("the pair has not been read yet"));
         let timing = Arc::new(Mutex::new(FailoverSpec::default()));
         let (bounds_sender, bounds) = watch::channel(ReplayBounds::from(&RefreshSpec::default()));
+        let retention_bytes = Arc::new(AtomicU64::new(DEFAULT_CAP_BYTES));
         let pairs: Api<KuduMasterPair> = Api::namespaced(client.clone(), namespace);
         // Until the pair was seen nothing is acknowledged.
         let spec = ReplicationSpec {
@@ -81,6 +87,7 @@ impl KubernetesCoordinator {
             source,
             timing: Arc::clone(&timing),
             bounds: bounds_sender,
+            retention_bytes: Arc::clone(&retention_bytes),
         };
         let watcher = tokio::spawn(follow_pair(pairs, pair.to_owned(), heard));
         Self {
@@ -90,6 +97,7 @@ impl KubernetesCoordinator {
             orders,
             timing,
             bounds,
+            retention_bytes,
             security: SecurityKeeper::begin(sources, names::member_host(pair, member, namespace)),
             policy,
             watcher,
@@ -127,6 +135,10 @@ impl KubernetesCoordinator {
             .strip_prefix(&self.pair)
             .and_then(|rest| rest.strip_prefix('-'))
             .is_some_and(|ordinal| ordinal.len() == 1 && ordinal.parse::<u8>().is_ok())
+    }
+
+    pub(super) fn retention_bytes(&self) -> u64 {
+        self.retention_bytes.load(Ordering::Relaxed)
     }
 
     pub(super) fn renew_interval(&self) -> Duration {
@@ -298,12 +310,16 @@ struct Heard {
     source: watch::Sender<Source>,
     timing: Arc<Mutex<FailoverSpec>>,
     bounds: watch::Sender<ReplayBounds>,
+    retention_bytes: Arc<AtomicU64>,
 }
 
 impl Heard {
     fn pass_on(&self, pair: &KuduMasterPair) {
         *self.timing.lock().unwrap_or_else(PoisonError::into_inner) = pair.spec.failover.clone();
         set(&self.bounds, (&pair.spec.replication.refresh).into());
+        if let Some(bytes) = quantity::bytes(&pair.spec.replication.retention) {
+            self.retention_bytes.store(bytes, Ordering::Relaxed);
+        }
         let source = self.source_of(pair.spec.replication.encryption);
         set(&self.source, source);
         let others = names::members(&self.pair, pair.spec.standbys).into_iter().filter(|name| *name != self.member);

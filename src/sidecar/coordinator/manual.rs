@@ -21,6 +21,7 @@ use crate::{
     replication::{
         acknowledgement::{Outcome, Policy},
         replay::ReplayBounds,
+        retention::DEFAULT_CAP_BYTES,
     },
     sidecar::{
         SidecarError, TlsFiles,
@@ -67,6 +68,9 @@ pub struct ManualConfig {
     /// When this member takes a new base as a standby.
     #[serde(default)]
     pub refresh: RefreshSpec,
+    /// How many bytes of its log an active keeps on its volume for standbys that are away, beyond what Kudu keeps itself; 0: none.
+    #[serde(default = "default_retention_bytes")]
+    pub retention_bytes: u64,
     /// Folder of the log and the metadata.
     pub wal_dir: PathBuf,
     /// Folder of the data blocks; the log's when absent.
@@ -106,6 +110,10 @@ impl ManualReplication {
             ..default
         }
     }
+}
+
+fn default_retention_bytes() -> u64 {
+    DEFAULT_CAP_BYTES
 }
 
 /// What a member is when it is first started.
@@ -230,6 +238,7 @@ fn member_at(members: &BTreeMap<String, IpAddr>, address: IpAddr) -> Result<&str
 /// Orders from a person or a program.
 #[derive(Debug)]
 pub struct ManualCoordinator {
+    retention_bytes: u64,
     pair: String,
     slaves: BTreeMap<String, IpAddr>,
     security: SecurityKeeper,
@@ -259,6 +268,7 @@ impl ManualCoordinator {
         Ok(Self {
             pair: config.pair.clone(),
             slaves: config.slaves.clone(),
+            retention_bytes: config.retention_bytes,
             security,
             upstream: watch::Sender::new(config.master.clone()),
             orders: watch::Sender::new(order),
@@ -332,6 +342,14 @@ impl ManualCoordinator {
 
     pub(super) fn admits(&self, member: &str, address: IpAddr) -> bool {
         self.slaves.get(member) == Some(&address)
+    }
+
+    pub(super) fn is_member(&self, name: &str) -> bool {
+        self.slaves.contains_key(name)
+    }
+
+    pub(super) fn retention_bytes(&self) -> u64 {
+        self.retention_bytes
     }
 
     /// Makes this member the active of `epoch`.

@@ -133,6 +133,22 @@ impl Coordinator {
         }
     }
 
+    /// Whether the pair has a member of this name.
+    pub(super) fn is_member(&self, name: &str) -> bool {
+        match self {
+            Self::Kubernetes(kubernetes) => kubernetes.admits(name),
+            Self::Manual(manual) => manual.is_member(name),
+        }
+    }
+
+    /// How many bytes an active keeps for standbys that are away.
+    pub(super) fn retention_bytes(&self) -> u64 {
+        match self {
+            Self::Kubernetes(kubernetes) => kubernetes.retention_bytes(),
+            Self::Manual(manual) => manual.retention_bytes(),
+        }
+    }
+
     pub(super) fn renew_interval(&self) -> Duration {
         match self {
             Self::Kubernetes(kubernetes) => kubernetes.renew_interval(),
