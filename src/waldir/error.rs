@@ -63,7 +63,7 @@ pub enum TailError {
         path: PathBuf,
         /// Index of the operation that is needed.
         needed: i64,
-        /// The first operation that is there.
+        /// The first operation that is there, or that is known from a COMMIT that outlived it.
         first_available: OpId,
     },
     /// The log holds something else than what was delivered before.

@@ -229,6 +229,21 @@ mod tests {
     }
 
     #[test]
+    fn a_commit_alone_in_the_live_log_leads_to_its_operation() {
+        use crate::wal::tests::{commit, replicate};
+        let mut kudu = FakeKudu::start();
+        let folder = tempfile::tempdir().unwrap();
+        let held = folder.path().join("held");
+        kudu.ops(4);
+        kudu.entry(replicate(OpId::new(1, 6), 3, b""));
+        keep(&kudu, &held, 1);
+        kudu.roll();
+        kudu.entry(commit(OpId::new(1, 6)));
+        kudu.collect();
+        assert_eq!(drain(&mut HeldTail::open(&kudu.dir, &held, OpId::new(1, 2))), kudu.ids()[2..]);
+    }
+
+    #[test]
     fn segments_of_an_earlier_life_do_as_well() {
         let mut kudu = FakeKudu::start();
         let folder = tempfile::tempdir().unwrap();

@@ -259,6 +259,7 @@ impl LogTail {
     /// Forgets where it is in the log, but not what was delivered.
     fn start_over(&mut self) {
         self.segments.clear();
+        self.delivered.begun = false;
         self.newest = None;
         self.torn = None;
     }
@@ -326,6 +327,8 @@ struct Delivered {
     commits_through: Option<i64>,
     /// COMMITs delivered out of order, after that index.
     early_commits: BTreeSet<i64>,
+    /// Whether an operation was read since the log was last read from its start.
+    begun: bool,
 }
 
 impl Delivered {
@@ -336,6 +339,7 @@ impl Delivered {
             recent: VecDeque::new(),
             commits_through: after.map(|id| id.index),
             early_commits: BTreeSet::new(),
+            begun: false,
         }
     }
 
@@ -350,12 +354,13 @@ impl Delivered {
     ) -> Result<bool, TailError> {
         match entry {
             LogEntry::Replicate(replicate) => self.accept_replicate(dir, replicate, digests),
-            LogEntry::Commit(commit) => self.accept_commit(path, offset, commit),
+            LogEntry::Commit(commit) => self.accept_commit(dir, path, offset, commit),
         }
     }
 
     fn accept_replicate(&mut self, dir: &Path, replicate: &Replicate, digests: usize) -> Result<bool, TailError> {
         let found = replicate.id();
+        self.begun = true;
         let diverged = |delivered| TailError::Diverged { path: dir.to_owned(), delivered, found };
         if let Some(last) = self.last {
             let needed = last.index.saturating_add(1);
@@ -400,7 +405,7 @@ impl Delivered {
         }
     }
 
-    fn accept_commit(&mut self, path: &Path, offset: u64, commit: &Commit) -> Result<bool, TailError> {
+    fn accept_commit(&mut self, dir: &Path, path: &Path, offset: u64, commit: &Commit) -> Result<bool, TailError> {
         let id = commit.committed();
         let Some(through) = &mut self.commits_through else {
             // Before the first operation of the log: a COMMIT that outlived it.
@@ -408,6 +413,11 @@ impl Delivered {
         };
         if id.index <= *through || self.early_commits.contains(&id.index) {
             return Ok(false);
+        }
+        if let Some(last) = self.last.filter(|last| id.index > last.index && !self.begun) {
+            // Its operation was collected with the segment before, and with it the one that is needed.
+            let needed = last.index.saturating_add(1);
+            return Err(TailError::Gone { path: dir.to_owned(), needed, first_available: id });
         }
         if self.last.is_none_or(|last| id.index > last.index) {
             let rule = Rule::OrphanCommit(id);
@@ -541,6 +551,25 @@ mod tests {
         );
         // The whole log from its first operation on is still to be had.
         assert_eq!(ids(&drain(&mut LogTail::open(&kudu.dir, None))), kudu.ids()[6..]);
+    }
+
+    #[test]
+    fn a_commit_that_outlived_its_operation_says_that_it_is_gone() {
+        use crate::wal::tests::{commit, replicate};
+        let mut kudu = FakeKudu::start();
+        kudu.ops(5);
+        kudu.entry(replicate(OpId::new(1, 7), 3, b""));
+        kudu.roll();
+        kudu.entry(commit(OpId::new(1, 7)));
+        kudu.collect();
+        let mut tail = LogTail::open(&kudu.dir, Some(OpId::new(1, 3)));
+        for _ in 0..2 {
+            assert!(matches!(tail.poll(), Err(TailError::Gone { needed: 4, .. })));
+        }
+        // Whoever has the operation goes on.
+        let mut tail = LogTail::open(&kudu.dir, Some(OpId::new(1, 7)));
+        kudu.ops(1);
+        assert_eq!(ids(&drain(&mut tail)), [OpId::new(1, 8)]);
     }
 
     #[test]
