@@ -286,7 +286,9 @@ impl Shipping {
     fn written_so_far(&self) -> Written {
         let summary = self.summary.lock().unwrap_or_else(PoisonError::into_inner);
         let last = summary.last;
-        let opening = summary.no_ops.last().map(|no_op| no_op.id).filter(|id| terms::epoch_of(id.term) >= self.epoch);
+        // Without a NO_OP it was collected, and what is left was asked for by clients.
+        let opening = summary.no_ops.last().map(|no_op| no_op.id).or_else(|| summary.opened());
+        let opening = opening.filter(|id| terms::epoch_of(id.term) >= self.epoch);
         let covers = match (opening, last) {
             (Some(opening), Some(last)) if opening < last => Covers::Operations(last),
             // Of a log that does not say what was before, all of it.
