@@ -116,7 +116,7 @@ impl Shipping {
         let shipping = Arc::new(Self {
             epoch,
             uuid,
-            folder,
+            folder: folder.clone(),
             held,
             kept: Mutex::default(),
             summary: Mutex::default(),

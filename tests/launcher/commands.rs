@@ -9,6 +9,7 @@ use std::{
 
 use kudu_pair::launcher::{
     client::{LauncherClient, LauncherError},
+    gate,
     protocol::Request,
 };
 
@@ -73,5 +74,7 @@ fn the_program_installs_itself() {
     );
     assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o755);
     assert!(Command::new(&to).arg("--version").status().unwrap().success());
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    let mut there: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    there.sort();
+    assert_eq!(there, ["kudu-pair", gate::LIBRARY], "the program, the sync gate, and nothing half-done");
 }
