@@ -68,6 +68,10 @@ test-client: ## The Java client's own tests, and its jar
 test-e2e: ## End to end on a cluster of its own
 	tests/e2e/run
 
+.PHONY: bench-replication
+bench-replication: prepare test-client ## Measure replication against peers; writes docs/benchmarks
+	cargo bench --locked --bench replication
+
 .PHONY: crds
 crds: build ## Write the CRD from src/api, for kubectl and for the chart
 	$(PROGRAM) crd --out crds

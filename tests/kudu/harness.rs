@@ -323,15 +323,20 @@ pub(crate) struct TabletServer {
 impl TabletServer {
     /// Starts one that reports to a master, and waits until it can be used.
     pub(crate) fn start(master: &Home) -> Self {
+        Self::start_for(&master.address.to_string())
+    }
+
+    /// The same for masters given as `host:port,host:port`.
+    pub(crate) fn start_for(masters: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let flags = vec![
             format!("--rpc_bind_addresses={}:7050", loopback()),
-            format!("--tserver_master_addrs={}", master.address),
+            format!("--tserver_master_addrs={masters}"),
             "--heartbeat_interval_ms=100".to_owned(),
         ];
         let server = Server::start("kudu-tserver", dir.path(), flags);
         wait_for("the tablet server's registration", || {
-            let output = try_kudu(["tserver", "list", &master.address.to_string(), "--format=csv"]);
+            let output = try_kudu(["tserver", "list", masters, "--format=csv"]);
             output.status.success() && !text(&output.stdout).trim().is_empty()
         });
         Self { server, dir }

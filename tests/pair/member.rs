@@ -27,7 +27,7 @@ pub(crate) const PAIR: &str = "demo";
 
 /// Flags that let kudu-master run on a machine without NTP, and start faster; and flushes at once and often, which is
 /// what makes a raw copy of the log lose data.
-const MASTER_FLAGS: [&str; 6] = [
+pub(crate) const MASTER_FLAGS: [&str; 6] = [
     "--unlock_unsafe_flags",
     "--unlock_experimental_flags",
     "--time_source=system_unsync",
@@ -237,8 +237,12 @@ impl Member {
     }
 
     fn signal_sidecar(&self, signal: Signal) {
-        let sidecar = self.sidecar.as_ref().expect("a sidecar");
-        kill_process(Pid::from_child(&sidecar.0), signal).expect("a process");
+        kill_process(self.sidecar_pid(), signal).expect("a process");
+    }
+
+    /// The process id of the sidecar.
+    pub(crate) fn sidecar_pid(&self) -> Pid {
+        Pid::from_child(&self.sidecar.as_ref().expect("a sidecar").0)
     }
 
     /// Ends both, as the loss of the machine does.

@@ -20,6 +20,7 @@ import picocli.CommandLine.Spec;
     description = "A Kudu client that records what it saw of a cluster, and checks it afterwards.",
     subcommands = {
       CreateCommand.class,
+      LatencyCommand.class,
       LoadCommand.class,
       CountCommand.class,
       ListCommand.class,
