@@ -70,6 +70,7 @@ test-e2e: ## End to end on a cluster of its own
 
 .PHONY: bench-replication
 bench-replication: prepare test-client ## Measure replication against peers; writes docs/benchmarks
+	command -v rsync >/dev/null || apt-get install --yes rsync
 	cargo bench --locked --bench replication
 
 .PHONY: crds

@@ -11,7 +11,7 @@ use std::{
 use crate::{
     member::Member,
     stand_in::StandIn,
-    stats::{Row, Trials},
+    stats::{Better, Row, Trials},
 };
 
 /// Operations that are appended at once.
@@ -57,10 +57,11 @@ pub(crate) fn run(megabytes: usize, trials: usize) -> Vec<Row> {
         println!("rsync is not installed: left out");
     }
     vec![
-        Row { title: "Catching up", unit: "MB/s", target: "", arms },
+        Row { title: "Catching up", unit: "MB/s", better: Better::Higher, target: "", arms },
         Row {
             title: "CPU of both sidecars while catching up",
             unit: "ms/MB",
+            better: Better::Lower,
             target: "",
             arms: vec![("both".to_owned(), cpu)],
         },
@@ -80,9 +81,15 @@ pub(crate) fn memory(megabytes: usize) -> Row {
             standby.wait_until("everything", |report| report.head == last);
         }
         let peak = status_kib(&pair.active, "VmHWM:") / 1024.0;
-        (format!("{standbys} standbys"), [peak].into_iter().collect())
+        (format!("{standbys} standby(s)"), [peak].into_iter().collect())
     });
-    Row { title: "Peak memory of the active's sidecar", unit: "MiB", target: "", arms: arms.into() }
+    Row {
+        title: "Peak memory of the active's sidecar",
+        unit: "MiB",
+        better: Better::Lower,
+        target: "",
+        arms: arms.into(),
+    }
 }
 
 fn write(path: &Path, bytes: usize) {

@@ -1,11 +1,10 @@
 //! Replication measured against peers in the same run: `make bench-replication`.
 //!
-//! Writes `docs/benchmarks/replication.md` and its picture. `ROWS=ddl,base` measures a part and only prints; `TRIALS=n`
+//! Writes `docs/benchmarks/replication.md` and its picture. `ROWS=memory,base` measures a part and only prints; `TRIALS=n`
 //! changes how often.
 
 mod base;
 mod catch_up;
-mod ddl;
 #[allow(dead_code)]
 #[path = "../../tests/pair/disk.rs"]
 mod disk;
@@ -28,7 +27,7 @@ use std::{env, fs, path::Path};
 
 use stats::Row;
 
-const ROWS: [&str; 4] = ["ddl", "catch-up", "memory", "base"];
+const ROWS: [&str; 3] = ["catch-up", "memory", "base"];
 
 fn main() {
     let wanted = env::var("ROWS").ok();
@@ -40,10 +39,9 @@ fn main() {
         }
         eprintln!("{name} …");
         let measured = match name {
-            "ddl" => vec![ddl::run(trials * 6)],
             "catch-up" => catch_up::run(100, trials),
             "memory" => vec![catch_up::memory(100)],
-            _ => vec![base::run(300, trials)],
+            _ => vec![base::run(60, trials)],
         };
         measured.iter().for_each(|row| println!("{row}"));
         rows.extend(measured);

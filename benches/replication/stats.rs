@@ -23,8 +23,13 @@ impl Trials {
         }
     }
 
-    pub(crate) fn worst(&self) -> f64 {
-        self.sorted().last().copied().unwrap_or(f64::NAN)
+    pub(crate) fn worst(&self, better: Better) -> f64 {
+        let sorted = self.sorted();
+        let worst = match better {
+            Better::Lower => sorted.last(),
+            Better::Higher => sorted.first(),
+        };
+        worst.copied().unwrap_or(f64::NAN)
     }
 
     fn sorted(&self) -> Vec<f64> {
@@ -40,11 +45,21 @@ impl FromIterator<f64> for Trials {
     }
 }
 
+/// Which figures are the good ones.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Better {
+    /// As of a time.
+    Lower,
+    /// As of a rate.
+    Higher,
+}
+
 /// One thing that was measured: arms in the same run, the first of which the others are compared with.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) title: &'static str,
     pub(crate) unit: &'static str,
+    pub(crate) better: Better,
     /// What the issue at hand would like the ratio to be; for the reader, nothing fails by it.
     pub(crate) target: &'static str,
     pub(crate) arms: Vec<(String, Trials)>,
@@ -66,7 +81,7 @@ impl fmt::Display for Row {
         writeln!(f, "| | median, {0} | worst, {0} | trials | ratio of medians |", self.unit)?;
         writeln!(f, "|---|---|---|---|---|")?;
         for (name, arm) in &self.arms {
-            let (median, worst, ratio) = (figure(arm.median()), figure(arm.worst()), self.ratio(arm));
+            let (median, worst, ratio) = (figure(arm.median()), figure(arm.worst(self.better)), self.ratio(arm));
             writeln!(f, "| {name} | {median} | {worst} | {} | {ratio:.2} |", arm.count())?;
         }
         Ok(())
