@@ -71,6 +71,7 @@ pub(crate) fn read(lease: &Lease, unchanged_for: Duration) -> Result<LeaseSeen, 
     let sync = tenure::sync_record(lease)
         .map_err(|error| invalid(format!("annotation {}: {error}", names::SYNC_ANNOTATION)))?;
     let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
+    let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
     Ok(LeaseSeen {
         resource_version: lease.resource_version().unwrap_or_default(),
         holder: holder.filter(|holder| !holder.is_empty()),
@@ -79,6 +80,7 @@ pub(crate) fn read(lease: &Lease, unchanged_for: Duration) -> Result<LeaseSeen, 
             .map_err(|_| invalid(format!("annotation {}: {epoch:?} is no number", names::EPOCH_ANNOTATION)))?,
         final_head,
         sync,
+        duration: seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs),
         unchanged_for,
     })
 }
@@ -189,7 +191,7 @@ mod tests {
                 "labels": { "kudupair.io/pair": "demo" },
                 "annotations": { "kudupair.io/epoch": "3", "kudupair.io/final-head": "3000001.42", "other": "stays" }
             },
-            "spec": { "leaseTransitions": 4 }
+            "spec": { "leaseTransitions": 4, "leaseDurationSeconds": 6 }
         }))
     }
 
@@ -197,6 +199,7 @@ mod tests {
     fn reads_what_a_holder_left() {
         let seen = read(&released(), Duration::from_secs(1)).unwrap();
         assert_eq!(seen.epoch, 3);
+        assert_eq!(seen.duration, Some(Duration::from_secs(6)));
         assert_eq!(seen.final_head, Some(OpId::new(3_000_001, 42)));
         assert!(seen.released());
     }
@@ -221,7 +224,7 @@ mod tests {
                     "labels": { "kudupair.io/pair": "demo" },
                     "annotations": { "kudupair.io/epoch": "4", "other": "stays" }
                 },
-                "spec": { "leaseTransitions": 5 }
+                "spec": { "leaseTransitions": 5, "leaseDurationSeconds": 6 }
             })
         );
     }

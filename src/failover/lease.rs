@@ -18,6 +18,8 @@ pub struct LeaseSeen {
     pub final_head: Option<OpId>,
     /// Which standbys have what its holder acknowledged; none when that acknowledges by itself.
     pub sync: Option<SyncRecord>,
+    /// How long it lasts without a renewal, as its last holder wrote it; none before anybody held it.
+    pub duration: Option<Duration>,
     /// For how long this very version has been seen, by the observer's own clock.
     pub unchanged_for: Duration,
 }
@@ -34,9 +36,11 @@ impl LeaseSeen {
         self.holder.is_none() && self.final_head.is_some()
     }
 
-    /// Whether the one who held it last is dead: it released it, or could not renew it for the whole `duration`.
+    /// Whether the one who held it last is dead: it released it, or could not renew it for the whole `duration` of the spec and
+    /// for as long as the holder itself took it. The two differ after a change of the spec that the holder has not seen yet: its
+    /// kudu-master lives by the older times.
     pub fn over(&self, duration: Duration) -> bool {
-        self.released() || self.unchanged_for >= duration
+        self.released() || self.unchanged_for >= self.duration.map_or(duration, |own| own.max(duration))
     }
 }
 
@@ -80,6 +84,7 @@ mod tests {
             epoch: 1,
             final_head,
             sync: None,
+            duration: None,
             unchanged_for: Duration::from_millis(unchanged_ms),
         }
     }
@@ -93,6 +98,17 @@ mod tests {
         assert!(!lease(None, None, 0).over(duration), "made anew, perhaps under a running master");
         assert!(lease(None, None, 6000).over(duration));
         assert_eq!(lease(Some("a-0/u/i"), None, 0).holder_member(), Some("a-0"));
+    }
+
+    #[test]
+    fn a_holder_that_took_it_for_longer_than_the_spec_says_now_is_given_that_long() {
+        let held = |seconds| LeaseSeen {
+            duration: Some(Duration::from_secs(seconds)),
+            ..lease(Some("a-0/u/i"), None, 59_999)
+        };
+        assert!(!held(60).over(Duration::from_secs(6)));
+        assert!(held(6).over(Duration::from_secs(6)));
+        assert!(!held(6).over(Duration::from_secs(60)));
     }
 
     #[test]

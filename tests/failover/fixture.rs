@@ -117,6 +117,7 @@ pub(crate) fn running_with(standbys: i32) -> Observation {
         epoch: EPOCH,
         final_head: None,
         sync: None,
+        duration: Some(ms(6_000)),
         unchanged_for: ms(500),
     });
     let catalog = |name: &str| MemberReport {

@@ -638,6 +638,7 @@ impl World {
                 epoch: lease.epoch,
                 final_head: lease.final_head,
                 sync: lease.sync.clone().filter(|_| synchronous),
+                duration: None,
             }
         });
         let reported = status.active.as_ref().and_then(|active| controller.heard.get(active)).map(|(report, _)| report);

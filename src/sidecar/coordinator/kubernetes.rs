@@ -192,10 +192,11 @@ impl KubernetesCoordinator {
             Claim::Inherited => Ok(Acquired::Inherited),
             Claim::No(reason) => Ok(Acquired::NotYet(reason)),
             Claim::Mine | Claim::Take => {
-                let lease = tenure::held(lease, identity, now(), self.timing().lease_duration_milliseconds);
+                let timing = self.timing();
+                let lease = tenure::held(lease, identity, now(), timing.lease_duration_milliseconds);
                 let lease = tenure::promised_so_far(lease, epoch, synchronous);
                 match self.replace(&lease).await {
-                    Ok(()) => Ok(Acquired::Until(Some(self.deadline(asked)))),
+                    Ok(()) => Ok(Acquired::Until(Some(deadline(&timing, asked)))),
                     Err(WriteError::Conflict) => Ok(Acquired::NotYet("the Lease was changed meanwhile".to_owned())),
                     Err(WriteError::Other(error)) => Err(error),
                 }
@@ -213,9 +214,10 @@ impl KubernetesCoordinator {
             let holder = view.holder.unwrap_or_else(|| "nobody".to_owned());
             return Ok(Renewal::Lost(format!("it is held by {holder} for epoch {}", view.epoch)));
         }
-        let lease = tenure::held(lease, identity, now(), self.timing().lease_duration_milliseconds);
+        let timing = self.timing();
+        let lease = tenure::held(lease, identity, now(), timing.lease_duration_milliseconds);
         match self.replace(&lease).await {
-            Ok(()) => Ok(Renewal::Until(Some(self.deadline(asked)))),
+            Ok(()) => Ok(Renewal::Until(Some(deadline(&timing, asked)))),
             // Who changed it is seen at the next try, which comes soon.
             Err(WriteError::Conflict) => Err(SidecarError::Coordinator("the Lease was changed meanwhile".to_owned())),
             Err(WriteError::Other(error)) => Err(error),
@@ -246,10 +248,6 @@ impl KubernetesCoordinator {
 
     fn timing(&self) -> FailoverSpec {
         self.timing.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn deadline(&self, asked_boot_ns: u64) -> u64 {
-        clock::after(asked_boot_ns, milliseconds(self.timing().renew_deadline_milliseconds))
     }
 
     /// One request may take as long as is left between two renewals and the deadline, no longer.
@@ -290,6 +288,12 @@ impl KubernetesCoordinator {
 enum WriteError {
     Conflict,
     Other(SidecarError),
+}
+
+/// Until when kudu-master may run by a renewal that was asked for then. By the same times that were written into the Lease, which
+/// is what the controller waits for: the spec may have changed since.
+fn deadline(timing: &FailoverSpec, asked_boot_ns: u64) -> u64 {
+    clock::after(asked_boot_ns, milliseconds(timing.renew_deadline_milliseconds))
 }
 
 fn milliseconds(count: i32) -> Duration {

@@ -32,6 +32,18 @@ fn a_lease_that_may_still_be_renewed_is_not_fenced() {
     assert!(effects(&decided(&seen)).is_empty());
 }
 
+/// The active may not have seen the change: its kudu-master lives until the older deadline.
+#[test]
+fn a_lease_that_is_made_shorter_in_the_spec_lasts_as_long_as_its_holder_took_it_for() {
+    let mut seen = active_lost(running());
+    lease_mut(&mut seen).duration = Some(ms(60_000));
+    assert!(written(&decided(&seen)).switch.is_none());
+    let mut seen = with_switch(seen, switch(SwitchKind::Failover, SwitchStep::Fencing));
+    assert!(effects(&decided(&seen)).is_empty(), "fenced under a kudu-master that may still run");
+    lease_mut(&mut seen).unchanged_for = ms(60_000);
+    assert_eq!(effects(&decided(&seen)), [&fence(4)]);
+}
+
 #[test]
 fn a_released_lease_starts_it_at_once_and_proves_the_last_op() {
     let mut seen = running();
