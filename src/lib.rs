@@ -2,6 +2,7 @@
 //!
 //! See `docs/architecture.md` for the parts, and who may do I/O.
 
+pub mod agent;
 pub mod api;
 pub mod cli;
 pub mod clock;

@@ -5,6 +5,7 @@ pub mod crd;
 pub mod ctl;
 pub mod install;
 pub mod launcher;
+pub mod node_agent;
 pub mod pki;
 pub mod sidecar;
 pub mod wal;
@@ -40,6 +41,7 @@ enum Command {
     Launcher(launcher::Args),
     #[command(name = exec::SUBCOMMAND, hide = true)]
     LauncherExec(launcher::ExecArgs),
+    NodeAgent(node_agent::NodeAgentArgs),
     Pki(pki::PkiArgs),
     Sidecar(sidecar::SidecarArgs),
     Wal(wal::WalArgs),
@@ -61,6 +63,7 @@ impl Cli {
             Command::Install(args) => install::run(&args)?,
             Command::Launcher(args) => launcher::run(args)?,
             Command::LauncherExec(args) => return Ok(launcher::run_exec(&args)),
+            Command::NodeAgent(args) => on_runtime(async { args.run(until_terminated()?).await })?,
             Command::Pki(args) => pki::run(&args)?,
             Command::Sidecar(args) => on_runtime(async { args.run(until_terminated()?).await })?,
             Command::Wal(args) => return Ok(args.run(&mut stdout().lock())?.exit_code()),

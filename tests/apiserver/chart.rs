@@ -123,6 +123,19 @@ fn values_do_what_they_say() {
         template(&programs, "op", "kudu", &["watchNamespace=team"]).expect("good values").contains("WATCH_NAMESPACE")
     );
 
+    let without = render(&["nodeAgent.enabled=false"]);
+    let agents =
+        |objects: &[DynamicObject]| objects.iter().filter(|object| object.name_any().contains("agent")).count();
+    assert_eq!((agents(&without), agents(&render(&[]))), (0, 4), "account, role, binding, DaemonSet");
+    let agent = find(&render(&["nodeAgent.healthPort=9", "image.tag=v9"]), "DaemonSet").expect("the node agents");
+    let agent = agent["spec"]["template"]["spec"]["containers"][0].clone();
+    assert_eq!(agent["image"], "kudu-pair:v9");
+    assert_eq!(agent["env"][0]["value"], "127.0.0.1:9");
+    assert_eq!(
+        (&agent["readinessProbe"]["httpGet"]["port"], &agent["livenessProbe"]["httpGet"]["port"]),
+        (&9.into(), &9.into())
+    );
+
     let command =
         |values: &[&str]| find(&render(values), "Pod").expect("the test")["spec"]["containers"][0]["command"].clone();
     assert_eq!(command(&["test.pair=demo"]), serde_json::json!(["kudu", "cluster", "ksck", "demo.kudu.svc:7051"]));
@@ -143,6 +156,9 @@ fn bad_values_are_refused() {
         ("watchNamespace=Team", "watchNamespace"),
         ("crds.install=maybe", "install"),
         ("imagePullSecrets[0].secret=x", "imagePullSecrets"),
+        ("nodeAgent.enabled=maybe", "enabled"),
+        ("nodeAgent.healthPort=0", "healthPort"),
+        ("nodeAgent.hostNetwork=false", "hostNetwork"),
         ("test.kuduImage=", "kuduImage"),
     ] {
         let error = template(&programs, "op", "kudu", &[value]).expect_err(value);

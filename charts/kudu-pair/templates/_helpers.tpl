@@ -19,9 +19,26 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: controller
 {{- end -}}
 
-{{/* Labels of everything that the chart makes. */}}
+{{/* Labels that select the node agents; a DaemonSet's selector cannot be changed later. */}}
+{{- define "kudu-pair.nodeAgentSelectorLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/component: node-agent
+{{- end -}}
+
+{{/* Labels of everything that the chart makes for the controllers. */}}
 {{- define "kudu-pair.labels" -}}
 {{ include "kudu-pair.selectorLabels" . }}
+{{ include "kudu-pair.commonLabels" . }}
+{{- end -}}
+
+{{/* Labels of everything that the chart makes for the node agents. */}}
+{{- define "kudu-pair.nodeAgentLabels" -}}
+{{ include "kudu-pair.nodeAgentSelectorLabels" . }}
+{{ include "kudu-pair.commonLabels" . }}
+{{- end -}}
+
+{{- define "kudu-pair.commonLabels" -}}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: kudu

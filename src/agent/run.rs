@@ -1,0 +1,184 @@
+//! Watches where the pairs' Services lead and carries out what is planned.
+
+use std::{net::SocketAddr, time::Duration};
+
+use futures::{FutureExt as _, Stream, StreamExt as _, stream};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{core::v1::Service, discovery::v1::EndpointSlice},
+};
+use kube::{
+    Api, Client, Resource,
+    runtime::{
+        WatchStreamExt as _,
+        reflector::{self, Store},
+        watcher,
+    },
+};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    limits,
+    plan::{End, Plan, Report, pause},
+    routes::routes,
+    sweep::sweep,
+};
+use crate::{
+    api::names::PAIR_LABEL,
+    controller::{
+        Error,
+        health::{self, Readiness},
+    },
+};
+
+/// How an agent runs.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The namespace whose pairs it looks after; none for all.
+    pub namespace: Option<String>,
+    /// Where `/health` and `/ready` are served.
+    pub health_listen: SocketAddr,
+}
+
+/// Names under which readiness speaks.
+const ROUTES: &str = "Services and EndpointSlices";
+const FLOWS: &str = "connection tracking";
+/// After so long without a word a watch is begun anew, in seconds: an API server that went silent with the active must not keep
+/// the agent from hearing of the new one from another.
+const WATCH_SECONDS: u32 = 30;
+/// How long to wait when the kernel does not do what it is asked.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// Runs until stopped.
+///
+/// # Errors
+/// When it cannot listen.
+pub async fn run(client: Client, options: Options, stop: CancellationToken) -> Result<(), Error> {
+    let readiness = Readiness::default();
+    readiness.missing(ROUTES, "not listed yet");
+    for limit in limits::limits() {
+        tracing::warn!("{limit}");
+    }
+    tokio::select! {
+        result = health::serve(options.health_listen, readiness.clone()) => result,
+        () = follow(&client, &options, &readiness) => Ok(()),
+        () = stop.cancelled() => Ok(()),
+    }
+}
+
+async fn follow(client: &Client, options: &Options, readiness: &Readiness) {
+    let (services, service_changes) = watch::<Service>(client, options);
+    let (slices, slice_changes) = watch::<EndpointSlice>(client, options);
+    let mut changes = stream::select(service_changes, slice_changes);
+    let (begun, mut plan) = (Instant::now(), Plan::default());
+    let mut next = Instant::now();
+    loop {
+        let idle = plan.addresses().is_empty();
+        tokio::select! {
+            change = changes.next() => {
+                if change.is_none() {
+                    return;
+                }
+                let known = services.wait_until_ready().now_or_never().is_some() && slices.wait_until_ready().now_or_never().is_some();
+                if known {
+                    readiness.found(ROUTES);
+                    let before = plan.addresses();
+                    plan.see(routes(&services.state(), &slices.state()), begun.elapsed()).iter().for_each(tell);
+                    if plan.addresses() != before {
+                        next = Instant::now();
+                    }
+                }
+            }
+            () = sleep_until(next), if !idle => next = Instant::now() + look(&mut plan, begun, readiness).await,
+        }
+    }
+}
+
+/// One kind of the pairs' objects, kept up to date for as long as the stream is polled; an item for each change.
+fn watch<K>(client: &Client, options: &Options) -> (Store<K>, impl Stream<Item = ()> + Unpin)
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    let api: Api<K> = match &options.namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    let (store, writer) = reflector::store();
+    let events = watcher(api, watcher::Config::default().labels(PAIR_LABEL).timeout(WATCH_SECONDS)).default_backoff();
+    let changes = events.reflect(writer).map(|event| {
+        if let Err(error) = event {
+            tracing::warn!(%error, "cannot watch {}; trying again", K::plural(&()));
+        }
+    });
+    (store, Box::pin(changes))
+}
+
+/// Looks at the flows once and does what that calls for; says how long to wait before the next time.
+async fn look(plan: &mut Plan, begun: Instant, readiness: &Readiness) -> Duration {
+    let (mut planned, before) = (std::mem::take(plan), Instant::now());
+    let done = spawn_blocking(move || {
+        let ended = sweep(&mut planned, begun.elapsed());
+        (planned, ended)
+    });
+    let ended = match done.await {
+        Ok((planned, ended)) => {
+            *plan = planned;
+            ended
+        }
+        Err(error) => Err(std::io::Error::other(error)),
+    };
+    match ended {
+        Ok(ended) => {
+            readiness.found(FLOWS);
+            ended.iter().for_each(tell);
+            pause(before.elapsed())
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot look at this node's flows, or delete one; trying again");
+            readiness.missing(FLOWS, format!("{error}; see the log for what to do"));
+            TRY_AGAIN
+        }
+    }
+}
+
+fn tell(report: &Report) {
+    let Report { route, connections, deletions, tickles, last_deletion_after, end } = report;
+    let (namespace, pair) = &route.pair;
+    let active = &route.active;
+    let last_deletion_ms = last_deletion_after.as_millis();
+    match end {
+        End::Quiet => {
+            tracing::info!(namespace, pair, active, connections, deletions, tickles, last_deletion_ms, "cut over")
+        }
+        End::Superseded => tracing::info!(
+            namespace,
+            pair,
+            active,
+            connections,
+            deletions,
+            tickles,
+            last_deletion_ms,
+            "cut over, until the Service led elsewhere"
+        ),
+        End::GaveUp => tracing::warn!(
+            namespace,
+            pair,
+            active,
+            connections,
+            deletions,
+            tickles,
+            last_deletion_ms,
+            "flows to an earlier active come back for two minutes now: left alone; does kube-proxy run on this node?"
+        ),
+    }
+}
