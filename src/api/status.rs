@@ -24,9 +24,12 @@ pub struct PairStatus {
     /// Number of the active's reign; grows by one at each promotion.
     #[schemars(range(min = 0))]
     pub epoch: i64,
-    /// How far the best standby is behind the active, for people.
+    /// How far the best standby is behind the active, for people; `unknown` when no recent sample says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag: Option<String>,
+    /// When that was measured; absent when it is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_sampled_at: Option<MicroTime>,
     /// The catalog of this pair: formatted once in the pair's life.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub catalog: Option<Catalog>,
@@ -96,6 +99,15 @@ pub struct MemberStatus {
     /// How many operations it is behind the active's head; absent when that is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_ops: Option<i64>,
+    /// How many bytes of log these operations are, at most; absent when that is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_bytes: Option<i64>,
+    /// For how long the oldest of them has been waiting, at most, in milliseconds; absent when that is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_milliseconds: Option<i64>,
+    /// When that was measured by the active. With the numbers absent, the last time that it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_sampled_at: Option<MicroTime>,
     /// Of a standby: operations that it holds past its base, which a promotion has to replay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_ops: Option<i64>,

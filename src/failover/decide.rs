@@ -102,10 +102,11 @@ fn is_worth_writing(seen: &Observation, before: &PairStatus, after: &PairStatus)
 fn without_numbers(status: &PairStatus) -> PairStatus {
     let mut status = status.clone();
     // Whether the lag is known at all is news; how large it is, is a number.
-    status.lag = status.lag.filter(|lag| !lag.ends_with("ops"));
+    status.lag = status.lag.filter(|lag| lag == overview::LAG_UNKNOWN);
+    status.lag_sampled_at = None;
     for member in &mut status.members {
         member.head = None;
-        member.lag_ops = None;
+        (member.lag_ops, member.lag_bytes, member.lag_milliseconds, member.lag_sampled_at) = (None, None, None, None);
     }
     status
 }

@@ -86,6 +86,24 @@ pub struct StandbyReport {
     pub replicate_head: Option<OpId>,
     /// Milliseconds since its last acknowledgement.
     pub heard_milliseconds_ago: u64,
+    /// How far it is behind the active's head; absent while the active has not read its log.
+    #[serde(default)]
+    pub lag: Option<LagReport>,
+}
+
+/// How far a standby is behind the active's head, as the active measures it: at most so far, never further.
+#[derive(Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct LagReport {
+    /// Operations that it has not acknowledged; absent when it has acknowledged all that is known, but the sample is too old to
+    /// say that it has everything.
+    pub ops: Option<u64>,
+    /// Bytes of these operations; absent when that is not known.
+    pub bytes: Option<u64>,
+    /// Age of the oldest of them; absent when that is not known.
+    pub milliseconds: Option<u64>,
+    /// Age of the sample: milliseconds since the standby's last acknowledgement or the active's last look at its own log.
+    pub sample_milliseconds_ago: u64,
 }
 
 /// What a rejoining member had that the active did not.

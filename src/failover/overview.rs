@@ -1,14 +1,22 @@
 //! The parts of a pair's status that are for people: phase, lag, members and conditions.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 
 use super::{
     action::Waiting,
+    bounds::HEARD,
     encryption,
+    member::LagReport,
     observation::{MemberSeen, Observation},
     rolling,
 };
 use crate::api::{MemberState, MemberStatus, PairStatus, Phase, Role, SwitchKind};
+
+/// What the status says of the lag when no recent sample does.
+pub(super) const LAG_UNKNOWN: &str = "unknown";
 
 /// The status with everything for people filled in from what is seen; the memory stays as it is.
 pub(crate) fn complete(seen: &Observation, memory: PairStatus, waiting: Option<&Waiting>) -> PairStatus {
@@ -23,7 +31,10 @@ pub(crate) fn complete(seen: &Observation, memory: PairStatus, waiting: Option<&
         // A Lease that was made anew does not know what was promised.
         _ => status.sync,
     };
-    status.lag = status.active.as_deref().map(|active| lag_text(seen, active));
+    (status.lag, status.lag_sampled_at) = match status.active.as_deref() {
+        Some(active) => lag_of_the_best(seen, active),
+        None => (None, None),
+    };
     status.phase = Some(phase(seen, &status, waiting));
     status.conditions = conditions(seen, &status, waiting);
     status
@@ -75,17 +86,24 @@ fn member_status(seen: &Observation, status: &PairStatus, member: &MemberSeen) -
     let before = || status.members.iter().find(|before| before.name == member.name).and_then(|before| before.head);
     let last = || member.heard.as_ref().and_then(|heard| heard.report.head).or_else(before);
     let active = status.active.as_deref().filter(|active| *active != member.name);
+    let lag = active.and_then(|active| measured(seen, active, member));
+    let sampled_before = || status.members.iter().find(|before| before.name == member.name)?.lag_sampled_at.clone();
+    let lag_sampled_at =
+        lag.as_ref().map(|lag| MicroTime(lag.sampled_at)).or_else(|| active.and_then(|_| sampled_before()));
+    let lag = lag.filter(|lag| lag.is_recent).map(|lag| lag.report);
+    let number = |number: Option<u64>| number.and_then(|number| i64::try_from(number).ok());
     match member.report() {
         Some(report) => MemberStatus {
             name: member.name.clone(),
             role: report.role,
             state: report.state,
             head: report.head,
-            lag_ops: active.and_then(|active| seen.lag(member, active)),
-            pending_ops: report.pending_ops.and_then(|ops| i64::try_from(ops).ok()),
-            predicted_replay_milliseconds: report
-                .predicted_replay_milliseconds
-                .and_then(|time| i64::try_from(time).ok()),
+            lag_ops: number(lag.and_then(|lag| lag.ops)),
+            lag_bytes: number(lag.and_then(|lag| lag.bytes)),
+            lag_milliseconds: number(lag.and_then(|lag| lag.milliseconds)),
+            lag_sampled_at,
+            pending_ops: number(report.pending_ops),
+            predicted_replay_milliseconds: number(report.predicted_replay_milliseconds),
             message: report.message.clone(),
         },
         None => MemberStatus {
@@ -94,6 +112,9 @@ fn member_status(seen: &Observation, status: &PairStatus, member: &MemberSeen) -
             state: MemberState::Unreachable,
             head: last(),
             lag_ops: None,
+            lag_bytes: None,
+            lag_milliseconds: None,
+            lag_sampled_at,
             pending_ops: None,
             predicted_replay_milliseconds: None,
             message: Some(silence(member).to_owned()),
@@ -110,10 +131,49 @@ fn silence(member: &MemberSeen) -> &'static str {
     }
 }
 
-/// How far the best standby is behind, or that it is not known.
-fn lag_text(seen: &Observation, active: &str) -> String {
-    let least = seen.standbys_of(active).filter_map(|member| seen.lag(member, active)).min();
-    least.map_or_else(|| "unknown".to_owned(), |lag| format!("{lag} ops"))
+/// How far a standby is behind, as the active measured it.
+struct Measured {
+    report: LagReport,
+    sampled_at: Timestamp,
+    /// Whether that still says how far it is behind now.
+    is_recent: bool,
+}
+
+/// None while one of the two is not heard, or the active is not connected with the standby.
+fn measured(seen: &Observation, active: &str, standby: &MemberSeen) -> Option<Measured> {
+    standby.report()?;
+    let heard = seen.member(active)?.heard.as_ref().filter(|heard| heard.ago <= HEARD)?;
+    let report = heard.report.standbys.iter().find(|known| known.member == standby.name)?.lag?;
+    let age = Duration::from_millis(report.sample_milliseconds_ago).saturating_add(heard.ago);
+    Some(Measured { report, sampled_at: seen.now.checked_sub(age).unwrap_or(seen.now), is_recent: age <= HEARD })
+}
+
+/// How far the standby is behind that is least so, for people, and when that was measured.
+fn lag_of_the_best(seen: &Observation, active: &str) -> (Option<String>, Option<MicroTime>) {
+    let all = seen.standbys_of(active).filter_map(|member| measured(seen, active, member));
+    let known = all.filter(|lag| lag.is_recent).filter_map(|lag| Some((lag.report.ops?, lag)));
+    match known.min_by_key(|(ops, lag)| (*ops, lag.report.milliseconds)) {
+        Some((ops, lag)) => (Some(lag_text(ops, &lag.report)), Some(MicroTime(lag.sampled_at))),
+        None => (Some(LAG_UNKNOWN.to_owned()), None),
+    }
+}
+
+fn lag_text(ops: u64, lag: &LagReport) -> String {
+    if ops == 0 {
+        return "0 ops".to_owned();
+    }
+    let bytes = lag.bytes.map_or_else(|| "bytes unknown".to_owned(), bytes_text);
+    let time = lag.milliseconds.map(Duration::from_millis);
+    let time = time.map_or_else(|| "time unknown".to_owned(), |time| format!("{:.1} s", time.as_secs_f64()));
+    format!("{ops} ops, {bytes}, {time}")
+}
+
+fn bytes_text(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{} kB", bytes / 1_000),
+        _ => format!("{} MB", bytes / 1_000_000),
+    }
 }
 
 /// One condition before its times are known.

@@ -14,6 +14,7 @@ pub mod feed;
 pub mod follower;
 pub mod frame;
 pub mod hang_up;
+pub mod lag;
 pub mod message;
 pub mod replay;
 pub mod retention;

@@ -2,14 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use super::{SidecarError, config::SidecarConfig, security::LinkSecurity};
+use super::{SidecarError, config::SidecarConfig, lags::Lags, security::LinkSecurity};
 use crate::{
     api::{MemberState, Role, SyncRecord},
-    failover::member::{GapReport, MemberReport, StandbyReport},
+    failover::member::{GapReport, LagReport, MemberReport, StandbyReport},
     replication::{Anchors, replay::Pending},
     wal::OpId,
 };
@@ -47,12 +47,29 @@ pub(super) struct Facts {
 }
 
 /// What an active knows of a standby that it feeds.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct StandbyFacts {
     /// Last op that it has acknowledged.
     pub(super) replicate_head: OpId,
     /// When it did.
     pub(super) heard: Instant,
+    /// How far standbys are behind the log that it is fed from.
+    pub(super) lags: Arc<Lags>,
+}
+
+impl StandbyFacts {
+    fn lag(&self) -> Option<LagReport> {
+        self.lags.lag(self.replicate_head, self.heard).map(|lag| LagReport {
+            ops: lag.ops,
+            bytes: lag.bytes,
+            milliseconds: lag.time.map(milliseconds),
+            sample_milliseconds_ago: milliseconds(lag.sample_age),
+        })
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Board {
@@ -108,7 +125,7 @@ impl Board {
     pub fn report(&self) -> MemberReport {
         let facts = self.facts().clone();
         let pending = facts.pending.filter(|_| facts.role == Role::Standby);
-        let milliseconds = |since: Instant| u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let ago = |since: Instant| milliseconds(since.elapsed());
         MemberReport {
             pair: self.pair.clone(),
             member: self.member.clone(),
@@ -121,21 +138,22 @@ impl Board {
             head: facts.head,
             applied_head: facts.applied_head,
             active_head: facts.active_head,
-            active_heard_milliseconds_ago: facts.active_heard.map(milliseconds),
+            active_heard_milliseconds_ago: facts.active_heard.map(ago),
             standbys: facts
                 .standbys
                 .into_iter()
                 .map(|(member, standby)| StandbyReport {
                     member,
+                    lag: standby.lag(),
                     replicate_head: Some(standby.replicate_head),
-                    heard_milliseconds_ago: milliseconds(standby.heard),
+                    heard_milliseconds_ago: ago(standby.heard),
                 })
                 .collect(),
             master_stopped: facts.master_stopped,
             gap: facts.gap,
             pending_ops: pending.map(|(pending, _)| pending.ops),
             pending_bytes: pending.map(|(pending, _)| pending.bytes),
-            predicted_replay_milliseconds: pending.map(|(_, time)| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+            predicted_replay_milliseconds: pending.map(|(_, time)| milliseconds(time)),
             base_bytes: facts.base_bytes,
             encryption: Some(self.security.shown()),
             sync: facts.sync,

@@ -16,6 +16,7 @@ mod error;
 mod follow;
 mod gate;
 pub mod generation;
+mod lags;
 mod link;
 mod log;
 mod log_watch;

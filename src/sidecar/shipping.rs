@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{log, log_watch::LogWatch};
+use super::{lags::Lags, log, log_watch::LogWatch};
 use crate::{
     replication::{acknowledgement::Covers, feed::Reign, message::Heartbeat, terms},
     wal::{LogEntry, LogSummary, OpDigest, OpId, TermHistory},
@@ -92,6 +92,7 @@ pub(super) struct Shipping {
     /// What those segments hold.
     kept: Mutex<TermHistory>,
     summary: Mutex<LogSummary>,
+    lags: Arc<Lags>,
     /// Whether `summary` was read from a log that is not being rewritten, to its end.
     whole: AtomicBool,
     heads: watch::Sender<Heads>,
@@ -120,6 +121,7 @@ impl Shipping {
             held,
             kept: Mutex::default(),
             summary: Mutex::default(),
+            lags: Arc::new(Lags::new()),
             whole: AtomicBool::new(false),
             heads: watch::Sender::new(Heads::default()),
             serving: watch::Sender::new(true),
@@ -165,6 +167,11 @@ impl Shipping {
     /// Notes what the kept segments hold.
     pub(super) fn keeps(&self, kept: TermHistory) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+
+    /// How far standbys are behind this log.
+    pub(super) fn lags(&self) -> Arc<Lags> {
+        Arc::clone(&self.lags)
     }
 
     pub(super) fn heads(&self) -> watch::Receiver<Heads> {
@@ -253,6 +260,7 @@ impl Shipping {
     async fn look(self: &Arc<Self>, tail: Option<LogTail>) -> Option<LogTail> {
         let shipping = Arc::clone(self);
         let asked = self.asked.load(Ordering::SeqCst);
+        let began = Instant::now();
         let (tail, result) = blocking(move || {
             let mut tail = tail.unwrap_or_else(|| LogTail::open(&shipping.folder, None));
             let result = shipping.read(&mut tail);
@@ -264,6 +272,7 @@ impl Shipping {
         match result {
             Ok(state) => {
                 if state == TailState::CaughtUp {
+                    self.lags.came_to_end(began);
                     self.answered.send_replace((asked, self.written_so_far()));
                 }
                 self.looks.send_modify(|looks| *looks = looks.saturating_add(1));
@@ -277,6 +286,7 @@ impl Shipping {
             Err(error @ (TailError::Gone { .. } | TailError::Diverged { .. })) => {
                 tracing::debug!(%error, "the log is read again from its beginning");
                 *self.summary.lock().unwrap_or_else(PoisonError::into_inner) = LogSummary::default();
+                self.lags.restart();
                 None
             }
         }
@@ -309,6 +319,7 @@ impl Shipping {
             if batch.entries.is_empty() && batch.state != TailState::More {
                 return Ok(batch.state);
             }
+            self.lags.saw(&batch.entries);
             let heads = {
                 let mut summary = self.summary.lock().unwrap_or_else(PoisonError::into_inner);
                 batch.entries.iter().for_each(|entry: &LogEntry| summary.fold(entry));

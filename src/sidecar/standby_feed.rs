@@ -21,6 +21,7 @@ use super::{
     acknowledgements::{Acknowledgements, Stream},
     board::{Board, StandbyFacts},
     coordinator::Coordinator,
+    lags::Lags,
     link::Link,
     shipping::{Current, Heads, Shipping, blocking},
 };
@@ -112,7 +113,7 @@ impl Hall {
     }
 
     /// Gives a standby its place among those that are fed.
-    fn place(&self, member: &str, after: OpId) -> Place<'_> {
+    fn place(&self, member: &str, after: OpId, lags: Arc<Lags>) -> Place<'_> {
         let token = CancellationToken::new();
         let before =
             self.streams.lock().unwrap_or_else(PoisonError::into_inner).insert(member.to_owned(), token.clone());
@@ -120,7 +121,7 @@ impl Hall {
             before.cancel();
         }
         let stream = self.acknowledgements.stream(member, after);
-        let place = Place { hall: self, member: member.to_owned(), replaced: token, stream };
+        let place = Place { hall: self, member: member.to_owned(), replaced: token, stream, lags };
         place.acknowledged(after);
         place
     }
@@ -133,6 +134,8 @@ struct Place<'a> {
     replaced: CancellationToken,
     /// The same for whoever waits for the standby.
     stream: Stream,
+    /// How far it is behind the log that it is fed from.
+    lags: Arc<Lags>,
 }
 
 impl Place<'_> {
@@ -141,7 +144,7 @@ impl Place<'_> {
         // The lock keeps a newer connection from taking the place meanwhile.
         let _streams = self.hall.streams.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.replaced.is_cancelled() {
-            let facts = StandbyFacts { replicate_head, heard: Instant::now() };
+            let facts = StandbyFacts { replicate_head, heard: Instant::now(), lags: Arc::clone(&self.lags) };
             self.hall.board.facts().standbys.insert(self.member.clone(), facts);
             self.stream.acknowledged(replicate_head);
         }
@@ -253,7 +256,7 @@ impl Connection<'_> {
             Action::Begin { member, after } => {
                 let Some(reign) = &self.reign else { return Ok(Some(Event::ReignEnded)) };
                 self.tail = Some(reign.shipping.tail(after));
-                self.place = Some(self.hall.place(&member, after));
+                self.place = Some(self.hall.place(&member, after, reign.shipping.lags()));
                 Ok(None)
             }
             Action::ReadLog => {

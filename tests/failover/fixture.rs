@@ -11,7 +11,7 @@ use kudu_pair::{
     failover::{
         action::{Action, Decision},
         lease::LeaseSeen,
-        member::{LinkEncryption, MemberReport},
+        member::{LagReport, LinkEncryption, MemberReport, StandbyReport},
         observation::{Heard, MemberSeen, Observation, PodSeen},
     },
     wal::OpId,
@@ -131,6 +131,7 @@ pub(crate) fn running_with(standbys: i32) -> Observation {
         state: MemberState::Serving,
         applied_head: Some(op(100)),
         master_stopped: false,
+        standbys: (1..=standbys).map(|ordinal| fed(&format!("demo-{ordinal}"))).collect(),
         ..catalog("demo-0")
     };
     let standby = |name: &str| MemberReport {
@@ -143,6 +144,22 @@ pub(crate) fn running_with(standbys: i32) -> Observation {
     seen.members = vec![member(active)];
     seen.members.extend((1..=standbys).map(|ordinal| member(standby(&format!("demo-{ordinal}")))));
     seen
+}
+
+/// A standby that has everything, as its active knows it.
+fn fed(name: &str) -> StandbyReport {
+    let lag = LagReport { ops: Some(0), bytes: Some(0), milliseconds: Some(0), sample_milliseconds_ago: 100 };
+    StandbyReport {
+        member: name.to_owned(),
+        replicate_head: Some(op(100)),
+        heard_milliseconds_ago: 100,
+        lag: Some(lag),
+    }
+}
+
+/// How far behind the active of [`running`] says that demo-1 is.
+pub(crate) fn lag_mut(seen: &mut Observation) -> &mut LagReport {
+    report_mut(seen, "demo-0").standbys[0].lag.as_mut().unwrap()
 }
 
 /// The active's node is gone: it does not answer, its Lease was not renewed, its standbys have lost it.

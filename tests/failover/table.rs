@@ -5,7 +5,7 @@ use kudu_pair::{
     failover::{
         action::{Action, Decision},
         decide::decide,
-        member::GapReport,
+        member::{GapReport, LagReport},
         observation::Observation,
         order::{Order, order_for},
     },

@@ -9,6 +9,7 @@ mod failover;
 mod gap;
 #[path = "../kudu/harness.rs"]
 mod kudu;
+mod lag;
 mod losses;
 mod matrix;
 mod member;

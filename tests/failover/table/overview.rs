@@ -20,9 +20,43 @@ fn newer_numbers_are_written_now_and_then_only() {
     let mut seen = running();
     *status_mut(&mut seen) = written(&decided(&seen)).clone();
     report_mut(&mut seen, "demo-0").head = Some(op(150));
+    *lag_mut(&mut seen) =
+        LagReport { ops: Some(50), bytes: Some(22_750), milliseconds: Some(412), sample_milliseconds_ago: 200 };
+    seen.now = "2026-03-01T12:00:09Z".parse().unwrap();
     assert!(!decided(&seen).actions.iter().any(|action| matches!(action, Action::WriteStatus(_))));
     seen.status_written_ago = Some(ms(10_000));
-    assert_eq!(written(&decided(&seen)).lag.as_deref(), Some("50 ops"));
+    let decision = decided(&seen);
+    let status = written(&decision);
+    assert_eq!(status.lag.as_deref(), Some("50 ops, 22 kB, 0.4 s"));
+    let member = &status.members[1];
+    assert_eq!((member.lag_ops, member.lag_bytes, member.lag_milliseconds), (Some(50), Some(22_750), Some(412)));
+    // 200 ms before a report that is 50 ms old.
+    let sampled_at = "2026-03-01T12:00:08.75Z".parse().unwrap();
+    assert_eq!(member.lag_sampled_at.as_ref().map(|at| at.0), Some(sampled_at));
+    assert_eq!(status.lag_sampled_at.as_ref().map(|at| at.0), Some(sampled_at));
+}
+
+#[test]
+fn what_is_not_known_of_a_lag_is_not_shown_as_zero() {
+    let mut seen = running();
+    *lag_mut(&mut seen) = LagReport { ops: Some(3), bytes: None, milliseconds: None, sample_milliseconds_ago: 200 };
+    assert_eq!(written(&decided(&seen)).lag.as_deref(), Some("3 ops, bytes unknown, time unknown"));
+    // The active is not connected with it, or has not heard it for long, or is not heard itself.
+    for spoil in [
+        (|seen| report_mut(seen, "demo-0").standbys.clear()) as fn(&mut Observation),
+        |seen| lag_mut(seen).sample_milliseconds_ago = 2_951,
+        |seen| (lag_mut(seen).ops, lag_mut(seen).bytes) = (None, None),
+        |seen| member_mut(seen, "demo-0").heard.as_mut().unwrap().ago = ms(3_001),
+    ] {
+        let mut seen = running();
+        *status_mut(&mut seen) = written(&decided(&seen)).clone();
+        spoil(&mut seen);
+        let decision = decided(&seen);
+        let (status, member) = (written(&decision), &written(&decision).members[1]);
+        assert_eq!((status.lag.as_deref(), &status.lag_sampled_at), (Some("unknown"), &None));
+        assert_eq!((member.lag_ops, member.lag_bytes), (None, None));
+        assert!(member.lag_sampled_at.is_some(), "how old it is stays known");
+    }
 }
 
 #[test]
