@@ -73,6 +73,14 @@ bench-replication: prepare test-client ## Measure replication against peers; wri
 	command -v rsync >/dev/null || apt-get install --yes rsync
 	cargo bench --locked --bench replication
 
+.PHONY: chaos
+chaos: ## Make faults on a real pair, FAULTS=a,b (all) ROUNDS=n (3) each, and check; writes docs/reliability.md
+	PYTHONDONTWRITEBYTECODE=1 tests/chaos/run
+
+.PHONY: bench-failover
+bench-failover: ## Measure what clients wait for, TRIALS=n (20), against Kudu's own Raft; writes docs/benchmarks
+	PYTHONDONTWRITEBYTECODE=1 benches/failover/run
+
 .PHONY: crds
 crds: build ## Write the CRD from src/api, for kubectl and for the chart
 	$(PROGRAM) crd --out crds

@@ -1,15 +1,15 @@
-"""The cluster, the pair and the client that all end-to-end tests share. Made once, by the first test that asks."""
+"""The cluster, the pair and the client that all end-to-end tests share. Each is made once, by the first test that asks."""
 
 from __future__ import annotations
 
 import functools
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "deploy/demo"))
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS.parent / "deploy/demo"), str(TESTS / "chaos")]
 
+from kpdemo import reigns  # noqa: E402
 from kpdemo.client import Client  # noqa: E402
 from kpdemo.cluster import LocalCluster, now_ms  # noqa: E402
 from kpdemo.pair import Pair  # noqa: E402
@@ -18,18 +18,20 @@ from kpdemo.story import Story  # noqa: E402
 
 
 @functools.cache
+def cluster() -> LocalCluster:
+    """A cluster with the operator."""
+    made = LocalCluster()
+    Story(made).set_up()
+    return made
+
+
+@functools.cache
 def story() -> Story:
-    """A cluster with the operator, a pair that runs, tablet servers, a client that watches."""
-    told = Story(LocalCluster())
-    told.set_up()
+    """A pair that runs, tablet servers, a client that watches."""
+    told = Story(cluster())
     told.make_pair()
     told.make_tables()
     return told
-
-
-def cluster() -> LocalCluster:
-    """The cluster."""
-    return story().cluster  # type: ignore[return-value]
 
 
 def pair() -> Pair:
@@ -47,10 +49,10 @@ def in_member(member: str, *command: str, check: bool = True) -> str:
     return cluster().kubectl("exec", member, "-c", "kudu-master", "--", *command, check=check)
 
 
-def reigns(member: str) -> list[dict[str, Any]]:
-    """The launcher's own record of when kudu-master ran, oldest first."""
-    text = in_member(member, "cat", "/var/lib/kudu/wal/reigns.jsonl")
-    return [json.loads(line) for line in text.splitlines()]
+def lives() -> list[reigns.Life]:
+    """When kudu-masters of the pair ran."""
+    record = functools.partial(reigns.read, cluster())
+    return [life for name in pair().members() for life in reigns.lives(name, record(name), cluster().power_cuts_of(name))]
 
 
 def refused(manifest: str) -> str:
@@ -62,4 +64,4 @@ def refused(manifest: str) -> str:
     raise AssertionError(f"was taken:\n{manifest}")
 
 
-__all__ = ["ROOT", "client", "cluster", "in_member", "now_ms", "pair", "refused", "reigns", "story", "wait_for"]
+__all__ = ["ROOT", "client", "cluster", "in_member", "lives", "now_ms", "pair", "refused", "reigns", "story", "wait_for"]

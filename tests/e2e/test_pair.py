@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import statistics
 import unittest
-from typing import ClassVar
 
 import support
-from support import now_ms, wait_for
+from support import now_ms, reigns, wait_for
 
 SWITCHES = 10
 
 
 class PairTest(unittest.TestCase):
     """One pair through all that may happen to it."""
-
-    # Of a launcher that lost its power nothing says when its kudu-master ended, but the power did.
-    power_cuts: ClassVar[list[tuple[str, int]]] = []
 
     def setUp(self) -> None:
         support.pair().wait_running(timeout_s=240)
@@ -99,7 +94,6 @@ class PairTest(unittest.TestCase):
         before = support.pair().status()
         begun = now_ms()
         support.cluster().lose_active(before["active"])
-        self.power_cuts.append((before["active"], now_ms()))
         try:
             seconds = wait_for(
                 "a new connection to be served", lambda: support.story().new_connection(begun), timeout_s=60, pause_s=0.1
@@ -116,16 +110,13 @@ class PairTest(unittest.TestCase):
 
     def test_6_two_masters_never_ran_at_once(self) -> None:
         """The launchers' own records: intervals of different epochs do not overlap."""
-        intervals = [life for member in support.pair().members() for life in self.lives(member)]
-        self.assertGreater(len({epoch for *_, epoch, _ in intervals}), SWITCHES)
-        for (_, end, epoch, member), (begin, _, other_epoch, other) in itertools.pairwise(sorted(intervals)):
-            if epoch != other_epoch:
-                self.assertLessEqual(end, begin, f"{member} in epoch {epoch} and {other} in epoch {other_epoch}")
+        lives = support.lives()
+        self.assertGreater(len({life.epoch for life in lives}), SWITCHES)
+        self.assertEqual(reigns.overlaps(lives), [])
 
     def test_7_nothing_acknowledged_is_missing(self) -> None:
         """Every acknowledged table, every row, ksck. The client ends here."""
         support.story().check()
-
 
     def test_8_the_chart_is_upgraded_tested_and_uninstalled(self) -> None:
         """The chart's own test runs ksck; an uninstallation leaves pairs, data and masters as they are."""
@@ -141,17 +132,6 @@ class PairTest(unittest.TestCase):
         self.assertEqual(support.pair().status()["active"], before["active"])
         self.assertTrue(support.story().ksck(), "the masters serve on without the operator")
         self.assertEqual(len(cluster.kubectl("get", "pvc", "-l", "kudupair.io/pair=demo", "-o", "name").split()), 2)
-
-    def lives(self, member: str) -> list[tuple[int, int, int, str]]:
-        """From when to when a member's kudu-masters ran, in which epoch."""
-        lives = []
-        started = None
-        for line in [*support.reigns(member), {"event": "now", "unixMillis": now_ms()}]:
-            if started is not None:
-                cuts = [at for name, at in self.power_cuts if name == member and at >= started["unixMillis"]]
-                lives.append((started["unixMillis"], min([line["unixMillis"], *cuts]), started["epoch"], member))
-            started = line if line["event"] == "started" else None
-        return lives
 
 
 class ApiTest(unittest.TestCase):

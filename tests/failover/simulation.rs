@@ -8,6 +8,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use jiff::SignedDuration;
 use kudu_pair::{
     api::{KuduMasterPair, MemberState, PairStatus, Phase, Role, SwitchKind, SyncRecord, names},
     failover::{
@@ -31,6 +32,7 @@ const END: u64 = 240_000;
 const RENEW_INTERVAL: u64 = 1_000;
 const RENEW_DEADLINE: u64 = 4_000;
 const KILL_TIME: u64 = 1_000;
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// A small generator of numbers that look random; the same seed gives the same life.
 struct Dice(u64);
@@ -239,6 +241,8 @@ struct Pending {
 /// One controller: everything that it remembers may be lost.
 struct Controller {
     away_until: u64,
+    /// How far its wall clock was put wrong, in milliseconds; its boot-time clock goes on.
+    wall_ms: i64,
     look_at: u64,
     clock: Option<LeaseClock>,
     heard: BTreeMap<String, (MemberReport, u64)>,
@@ -251,6 +255,7 @@ impl Controller {
     fn new(away_until: u64) -> Self {
         Self {
             away_until,
+            wall_ms: 0,
             look_at: 0,
             clock: None,
             heard: BTreeMap::new(),
@@ -352,7 +357,7 @@ impl World {
         let other = usize::try_from(self.dice.below(self.members.len() as u64)).unwrap();
         let long = self.at + self.dice.between(500, 20_000);
         let short = self.at + self.dice.between(100, 3_000);
-        let kind = self.dice.below(13);
+        let kind = self.dice.below(14);
         let name = self.members[number].name.clone();
         self.say(|| format!("fault {kind} of {name} and {other} until {short} or {long}"));
         match kind {
@@ -376,6 +381,11 @@ impl World {
                 self.api.pair_version = self.api.versions;
             }
             11 => self.api.lease = None,
+            // A wall clock is put wrong by up to a day.
+            12 => {
+                let off = i64::try_from(self.dice.below(2 * DAY_MS)).unwrap();
+                self.controllers[0].wall_ms = off - i64::try_from(DAY_MS).unwrap();
+            }
             // The node is silent: cut off from everything, but running.
             _ => {
                 let member = &mut self.members[number];
@@ -624,7 +634,8 @@ impl World {
                 self.controllers[number].heard.insert(member.name.clone(), (member.report(at), at));
             }
         }
-        let now = fixture::now() + Duration::from_millis(at);
+        let wall = SignedDuration::from_millis(i64::try_from(at).unwrap() + self.controllers[number].wall_ms);
+        let now = fixture::now() + wall;
         let status = self.api.status();
         let synchronous = self.sync.is_some();
         let controller = &mut self.controllers[number];

@@ -22,10 +22,13 @@ class Client:
 
     cluster: Cluster
     master: str = "demo:7051"
+    # Pause between two operations of one kind.
+    interval_ms: int = 100
 
     def start(self) -> None:
         """Starts the pod; its main process watches."""
-        self.cluster.apply(self.cluster.manifest("client.yaml"))
+        text = self.cluster.manifest("client.yaml").replace("--master=demo:7051", f"--master={self.master}")
+        self.cluster.apply(text.replace("--interval-ms=100", f"--interval-ms={self.interval_ms}"))
         self.cluster.kubectl("wait", "--for=condition=Ready", f"pod/{POD}", "--timeout=120s", timeout_s=130)
 
     def restart(self) -> None:
@@ -65,10 +68,7 @@ class Client:
 
     def outages(self, from_ms: int, to_ms: int) -> dict[str, dict[str, Any]]:
         """For each kind of operation, what it saw between two moments: longest outage in seconds, errors."""
-        seen: dict[str, dict[str, Any]] = {}
-        for kind in sorted({entry["kind"] for entry in self.history()}):
-            seen[kind] = outage([entry for entry in self.history() if entry["kind"] == kind], from_ms, to_ms)
-        return seen
+        return outages(self.history(), from_ms, to_ms)
 
     def wait_quiet(self, since_ms: int) -> None:
         """Waits until each kind of operation has succeeded after a moment."""
@@ -88,6 +88,18 @@ class Client:
         return self.call("verify", "--master", self.master, "--history", HISTORY)
 
 
+def outages(history: list[dict[str, Any]], from_ms: int, to_ms: int) -> dict[str, dict[str, Any]]:
+    """For each kind of operation in a history, its `outage`."""
+    kinds = sorted({entry["kind"] for entry in history})
+    return {kind: outage([entry for entry in history if entry["kind"] == kind], from_ms, to_ms) for kind in kinds}
+
+
+def shows_error(entry: dict[str, Any]) -> bool:
+    """Whether an application would have been shown an error: an answer that is one, or none to a change in time."""
+    # A change without an answer that has a note was made by an earlier try, or stopped with the client.
+    return entry["outcome"] == "error" or (entry["outcome"] == "unknown" and not entry.get("note"))
+
+
 def outage(entries: list[dict[str, Any]], from_ms: int, to_ms: int) -> dict[str, Any]:
     """Longest time between two successes of one kind that touches a span of time, and the errors in it.
 
@@ -95,7 +107,7 @@ def outage(entries: list[dict[str, Any]], from_ms: int, to_ms: int) -> dict[str,
     """
     good = sorted(entry["end_ms"] for entry in entries if entry["outcome"] == "ok")
     errors = sorted(
-        {entry.get("error", "?") for entry in entries if entry["outcome"] == "error" and from_ms <= entry["end_ms"] <= to_ms}
+        {entry.get("error", "?") for entry in entries if shows_error(entry) and from_ms <= entry["end_ms"] <= to_ms}
     )
     longest = 0
     for before, after in zip(good, good[1:]):

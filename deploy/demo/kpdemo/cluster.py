@@ -78,12 +78,19 @@ class Cluster:
             flags = f'    flags: {{time_source: {self.time_source}, unlock_unsafe_flags: "true"}}\n'
         return text.replace(VERSION_LINE, f"{VERSION_LINE}    image: {self.kudu_image}\n{flags}")
 
+    def changed(self, manifest: str, change: dict[str, Any]) -> str:
+        """A manifest of one object with a change (JSON merge patch) in it."""
+        patch = json.dumps(change)
+        return self.kubectl("patch", "--local", "-f", "-", "--type=merge", "--patch", patch, "-o", "json", stdin=manifest)
+
 
 class LocalCluster(Cluster):
     """A cluster of its own in network namespaces, see deploy/local."""
 
     def __init__(self, nodes: int = 3, **settings: Any) -> None:
         self.nodes = nodes
+        # Of a launcher that lost its power nothing says when its kudu-master ended, but the power did: node, moment.
+        self.power_cuts: list[tuple[int, int]] = []
         self._lost: int | None = None
         # The nodes here have no NTP, without which Kudu's default clock refuses to start.
         super().__init__(kubeconfig=Path("/nonexistent"), time_source="system_unsync", **settings)
@@ -114,16 +121,30 @@ class LocalCluster(Cluster):
         name = self.kubectl("get", "pod", pod, "-o", "jsonpath={.spec.nodeName}")
         return int("".join(character for character in name if character.isdigit()))
 
+    def power_off(self, node: int, *, silent: bool) -> None:
+        """Cuts a node's power; when it is silent its peers hear nothing, or else FIN and RST."""
+        run(LOCAL, "node", "power-off", str(node), *(["--silent"] if silent else []))
+        self.power_cuts.append((node, now_ms()))
+
+    def power_on(self, node: int) -> None:
+        """Boots a node with the disk that it had."""
+        run(LOCAL, "node", "power-on", str(node))
+
+    def power_cuts_of(self, pod: str) -> list[int]:
+        """When the power of a pod's node was cut."""
+        node = self.node_of(pod)
+        return [at for cut, at in self.power_cuts if cut == node]
+
     def lose_active(self, pod: str) -> None:
         self._lost = self.node_of(pod)
         say(f"node {self._lost} loses its link, then its power: its peers hear nothing")
-        run(LOCAL, "node", "power-off", str(self._lost), "--silent")
+        self.power_off(self._lost, silent=True)
 
     def return_node(self) -> None:
         if self._lost is None:
             return
         say(f"node {self._lost} is powered on")
-        run(LOCAL, "node", "power-on", str(self._lost))
+        self.power_on(self._lost)
         self._lost = None
 
 

@@ -34,6 +34,10 @@ class Pair:
         """One of its conditions."""
         return next((one for one in self.status().get("conditions", []) if one["type"] == kind), {})
 
+    def lease(self) -> dict[str, Any]:
+        """The Lease that its active holds."""
+        return self.cluster.get("lease", f"{self.name}-active") or {}
+
     def members(self) -> dict[str, dict[str, Any]]:
         """Its members by name."""
         return {member["name"]: member for member in self.status().get("members", [])}
@@ -47,14 +51,23 @@ class Pair:
 
         return wait_for(f"pair {self.name} to be Running", running, timeout_s=timeout_s)
 
-    def wait_epoch(self, epoch: int, timeout_s: float = 120) -> dict[str, Any]:
+    def wait_synchronous(self, reason: str, timeout_s: float = 120) -> dict[str, Any]:
+        """Waits until the condition `Synchronous` has a reason: `InSync`, `Degraded` or `Blocked`."""
+
+        def so() -> dict[str, Any] | None:
+            condition = self.condition("Synchronous")
+            return condition if condition.get("reason") == reason else None
+
+        return wait_for(f"pair {self.name} to be {reason}", so, timeout_s=timeout_s)
+
+    def wait_epoch(self, epoch: int, timeout_s: float = 120, pause_s: float = 0.1) -> dict[str, Any]:
         """Waits until a reign has begun and its switch is over."""
 
         def begun() -> dict[str, Any] | None:
             status = self.status()
             return status if status.get("epoch", 0) >= epoch and "switch" not in status else None
 
-        return wait_for(f"epoch {epoch} of pair {self.name}", begun, timeout_s=timeout_s, pause_s=0.1)
+        return wait_for(f"epoch {epoch} of pair {self.name}", begun, timeout_s=timeout_s, pause_s=pause_s)
 
     def switch_over(self, to: str = "any") -> dict[str, Any]:
         """Asks for a switchover and waits for its answer."""
