@@ -20,7 +20,8 @@ pub fn after(boot_ns: u64, wait: Duration) -> u64 {
     boot_ns.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// Milliseconds since 1970, for records that people compare across machines. No decision is taken by it.
+/// Milliseconds since 1970, for records that people compare across machines. Nothing but the length of a short wait is decided
+/// by it.
 pub fn unix_millis() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis().try_into().unwrap_or(u64::MAX))
 }

@@ -40,6 +40,12 @@ const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(10);
 /// kubelet gives a pod which is deleted by force.
 const PARTING_PATIENCE: Duration = Duration::from_millis(1200);
 
+/// How long a planned switch waits for a moment without a tablet that is being created: one takes 50 to 100 ms, as a rule. To
+/// wait for it is cheap; a client whose table is caught in between waits for Kudu's `tablet_creation_timeout_ms`, 10 s here.
+const QUIET_PATIENCE: Duration = Duration::from_millis(1000);
+/// A tablet that has been created for so long waits for a tablet server that is not there.
+const CREATION_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A log that is followed is read to its end within so long, or it is read as a whole.
 const FOLLOW_TO_END: Duration = Duration::from_secs(1);
 
@@ -345,6 +351,9 @@ impl Reign {
             End::CrashLoop(words) => (None, Some(words)),
         };
         member.board.enter(Role::Active, MemberState::StandingDown);
+        if successor.is_some() && timeout(QUIET_PATIENCE, shipping.is_quiet(CREATION_PATIENCE)).await.is_err() {
+            tracing::info!("the switch catches tables that are being created");
+        }
         member.stop_master().await?;
         let Self { tenancy, launcher, epoch, .. } = self;
         // The Lease is kept until the log is shipped; it was taken under the name of the launcher that ran.

@@ -17,6 +17,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{lags::Lags, log, log_watch::LogWatch};
 use crate::{
+    catalog::CreatingTablets,
+    clock::unix_millis,
     replication::{acknowledgement::Covers, feed::Reign, message::Heartbeat, terms},
     wal::{LogEntry, LogSummary, OpDigest, OpId, TermHistory},
     waldir::{HeldTail, LogTail, ReadError, TailError, TailState, held::held_digest, stopped_log_dir},
@@ -93,6 +95,8 @@ pub(super) struct Shipping {
     kept: Mutex<TermHistory>,
     summary: Mutex<LogSummary>,
     lags: Arc<Lags>,
+    /// The tablets that are being created.
+    creating: Mutex<CreatingTablets>,
     /// Whether `summary` was read from a log that is not being rewritten, to its end.
     whole: AtomicBool,
     heads: watch::Sender<Heads>,
@@ -122,6 +126,7 @@ impl Shipping {
             kept: Mutex::default(),
             summary: Mutex::default(),
             lags: Arc::new(Lags::new()),
+            creating: Mutex::default(),
             whole: AtomicBool::new(false),
             heads: watch::Sender::new(Heads::default()),
             serving: watch::Sender::new(true),
@@ -200,6 +205,20 @@ impl Shipping {
 
     pub(super) fn has_applied(&self, op: OpId) -> bool {
         self.summary.lock().unwrap_or_else(PoisonError::into_inner).has_applied(op)
+    }
+
+    /// Resolves at a moment when no tablet is being created, other than such that have been so for `patience`.
+    pub(super) async fn is_quiet(&self, patience: Duration) {
+        let mut heads = self.heads();
+        loop {
+            let now = Duration::from_millis(unix_millis());
+            if !self.creating.lock().unwrap_or_else(PoisonError::into_inner).any_younger_than(patience, now) {
+                return;
+            }
+            if heads.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Whether kudu-master is running; false while what is left of its log is shipped.
@@ -287,6 +306,7 @@ impl Shipping {
                 tracing::debug!(%error, "the log is read again from its beginning");
                 *self.summary.lock().unwrap_or_else(PoisonError::into_inner) = LogSummary::default();
                 self.lags.restart();
+                *self.creating.lock().unwrap_or_else(PoisonError::into_inner) = CreatingTablets::default();
                 None
             }
         }
@@ -322,7 +342,13 @@ impl Shipping {
             self.lags.saw(&batch.entries);
             let heads = {
                 let mut summary = self.summary.lock().unwrap_or_else(PoisonError::into_inner);
-                batch.entries.iter().for_each(|entry: &LogEntry| summary.fold(entry));
+                let mut creating = self.creating.lock().unwrap_or_else(PoisonError::into_inner);
+                for entry in &batch.entries {
+                    summary.fold(entry);
+                    if let LogEntry::Replicate(op) = entry {
+                        creating.fold(op);
+                    }
+                }
                 Heads { head: summary.last, applied: summary.applied_through(), opened: summary.opened() }
             };
             self.heads.send_if_modified(|old| std::mem::replace(old, heads) != heads);

@@ -9,7 +9,7 @@ use super::{
     OpId,
     error::EntryError,
     messages::{EntryMessage, OpIdMessage, ReplicateMessage},
-    wire::{Fields, Value, put_varint},
+    wire::{Field, Fields, Value, put_varint},
 };
 
 /// `LogEntryTypePB`.
@@ -22,6 +22,8 @@ const ENTRY_REPLICATE_FIELD: u64 = 2;
 const REPLICATE_ID_FIELD: u64 = 1;
 /// `ReplicateMsg.timestamp`.
 const REPLICATE_TIMESTAMP_FIELD: u64 = 2;
+/// `ReplicateMsg.write_request`.
+const REPLICATE_WRITE_REQUEST_FIELD: u64 = 5;
 /// `LogEntryBatchPB.entry`.
 const BATCH_ENTRY_FIELD: u64 = 1;
 
@@ -137,6 +139,27 @@ impl Replicate {
     pub fn raw(&self) -> &Bytes {
         &self.raw
     }
+
+    /// The encoded `WriteRequestPB` of one that writes rows; [`crate::catalog`] looks into it.
+    ///
+    /// # Errors
+    /// If the bytes are not well-formed.
+    pub fn write_request(&self) -> Result<Option<Bytes>, EntryError> {
+        let Some(operation) = last_bytes_field(self.raw.clone(), ENTRY_REPLICATE_FIELD)? else { return Ok(None) };
+        last_bytes_field(operation, REPLICATE_WRITE_REQUEST_FIELD)
+    }
+}
+
+/// The last field of this number, which is the one that counts.
+fn last_bytes_field(message: Bytes, number: u64) -> Result<Option<Bytes>, EntryError> {
+    let mut found = None;
+    for field in Fields::new(message) {
+        match field? {
+            Field { number: this, value: Value::Bytes(bytes), .. } if this == number => found = Some(bytes),
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 /// The record that an operation was applied on the master that wrote it.
