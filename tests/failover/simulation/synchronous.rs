@@ -15,7 +15,11 @@ use kudu_pair::{
     wal::OpId,
 };
 
-use super::{Dice, Master, Member, World};
+use super::{
+    dice::Dice,
+    member::{Master, Member},
+    world::World,
+};
 
 /// What a life of a synchronous pair keeps.
 pub(super) struct Sync {
