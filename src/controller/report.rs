@@ -50,6 +50,8 @@ pub(crate) struct Reports {
 /// What is known of one pod, by its uid.
 #[derive(Default)]
 struct Known {
+    /// The last report, and when it was asked for: it says how the member was at some time after that, and perhaps before the
+    /// answer came. A choice counts only what was said after the fence.
     last: Option<(MemberReport, Instant)>,
     asking: bool,
     silent: bool,
@@ -101,6 +103,7 @@ impl Reports {
     }
 
     async fn ask_one(&self, target: &Target) {
+        let asked = Instant::now();
         let answer = tokio::time::timeout(ANSWER, self.get(target)).await;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = known.entry(target.uid.clone()).or_default();
@@ -108,7 +111,7 @@ impl Reports {
         match answer {
             Ok(Ok(report)) => {
                 known.silent = false;
-                known.last = Some((report, Instant::now()));
+                known.last = Some((report, asked));
             }
             Ok(Err(error)) => {
                 known.silent = true;
@@ -200,6 +203,14 @@ mod tests {
         let reports = Reports::on_port(serve("demo-0/u1/i", Duration::ZERO).await);
         reports.ask(&[target()]).await;
         assert_eq!(reports.heard("u1").unwrap().report.head.unwrap().index, 5);
+    }
+
+    #[tokio::test]
+    async fn a_report_is_as_old_as_the_question() {
+        let delay = Duration::from_millis(200);
+        let reports = Reports::on_port(serve("demo-0/u1/i", delay).await);
+        reports.ask(&[target()]).await;
+        assert!(reports.heard("u1").unwrap().ago >= delay, "it may have been made before whatever happened meanwhile");
     }
 
     #[tokio::test]

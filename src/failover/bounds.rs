@@ -51,6 +51,9 @@ pub const LOOK_IN_SWITCH: Duration = Duration::from_millis(50);
 /// A status that differs from the last one in nothing but heads and lag is written so often, not at each look.
 pub const FRESH_NUMBERS: Duration = Duration::from_secs(10);
 
+/// By so much the wall clocks of two controllers may differ; clocks that NTP keeps differ by milliseconds.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(5);
+
 /// At most so much time between two looks at a Lease counts as time in which it was seen unchanged: while the API server is
 /// away nobody can renew, and that says nothing about the holder.
 pub const LEASE_LOOK_GAP: Duration = Duration::from_secs(2);

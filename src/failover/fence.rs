@@ -65,8 +65,7 @@ fn final_head(seen: &Observation, switch: &SwitchRecord, lease: &LeaseSeen) -> O
     if switch.tried.last().is_some_and(|tried| tried.name != from) {
         return None;
     }
-    let released = lease.final_head.filter(|_| lease.released());
-    let (head, is_final) = match released {
+    let (head, is_final) = match lease.last_op() {
         Some(head) => (Some(head), true),
         None if switch.recorded_head_final => (switch.recorded_head.max(seen.known_head(from)), false),
         None => return None,

@@ -36,6 +36,12 @@ impl LeaseSeen {
         self.holder.is_none() && self.final_head.is_some()
     }
 
+    /// The last op of the holder that gave it up. None also when that one had no log to read, as on an empty volume: then it proves
+    /// nothing of what was acknowledged.
+    pub fn last_op(&self) -> Option<OpId> {
+        self.final_head.filter(|head| self.released() && head.index > 0)
+    }
+
     /// Whether the one who held it last is dead: it released it, or could not renew it for the whole `duration` of the spec and
     /// for as long as the holder itself took it. The two differ after a change of the spec that the holder has not seen yet: its
     /// kudu-master lives by the older times.
@@ -98,6 +104,15 @@ mod tests {
         assert!(!lease(None, None, 0).over(duration), "made anew, perhaps under a running master");
         assert!(lease(None, None, 6000).over(duration));
         assert_eq!(lease(Some("a-0/u/i"), None, 0).holder_member(), Some("a-0"));
+    }
+
+    #[test]
+    fn a_holder_that_gives_it_up_without_a_log_is_dead_but_proves_no_last_op() {
+        let empty = lease(None, Some(OpId::default()), 0);
+        assert!(empty.released());
+        assert_eq!(empty.last_op(), None);
+        assert_eq!(lease(None, Some(OpId::new(1, 2)), 0).last_op(), Some(OpId::new(1, 2)));
+        assert_eq!(lease(Some("a-0/u/i"), Some(OpId::new(1, 2)), 0).last_op(), None);
     }
 
     #[test]

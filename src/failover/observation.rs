@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    bounds::{HEARD, STILL_SERVING},
+    bounds::{CLOCK_SKEW, HEARD, STILL_SERVING},
     lease::LeaseSeen,
     member::MemberReport,
 };
@@ -121,8 +121,15 @@ impl Observation {
         milliseconds(self.pair.spec.failover.switchover_timeout_milliseconds)
     }
 
-    /// How long ago this was by the wall clock; zero when it lies ahead. Good for patience, never for safety.
+    /// How long ago this was by the wall clock. Good for patience, never for safety.
+    ///
+    /// Zero when it lies ahead by what clocks differ. What lies further ahead was recorded by a clock that was wrong, and patience
+    /// would last until that time has come; so it counts as long ago.
     pub fn since(&self, then: Timestamp) -> Duration {
+        let ahead = Duration::try_from(then.duration_since(self.now)).unwrap_or_default();
+        if ahead > CLOCK_SKEW {
+            return Duration::MAX;
+        }
         Duration::try_from(self.now.duration_since(then)).unwrap_or_default()
     }
 

@@ -130,7 +130,7 @@ fn again(seen: &Observation, status: &PairStatus, switch: &SwitchRecord, why: St
     let mut head = record.tried.iter().find(|tried| tried.name == to).map_or(switch.gate, |tried| tried.head);
     if switch.from.as_ref() == Some(&to) {
         // The Service selects the old active all the time, so clients may have seen what it wrote when it was started again.
-        let released = seen.lease.as_ref().and_then(|lease| lease.final_head.filter(|_| lease.released()));
+        let released = seen.lease.as_ref().and_then(LeaseSeen::last_op);
         record.recorded_head = released.or_else(|| switch.recorded_head.max(seen.known_head(&to)));
         record.recorded_head_final = released.is_some();
         head = None;

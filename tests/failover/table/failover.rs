@@ -58,6 +58,17 @@ fn a_released_lease_starts_it_at_once_and_proves_the_last_op() {
 }
 
 #[test]
+fn a_lease_released_by_a_member_without_a_log_proves_no_last_op() {
+    let mut seen = running();
+    let lease = lease_mut(&mut seen);
+    lease.holder = None;
+    lease.final_head = Some(OpId::default());
+    let switch = recorded(&decided(&seen)).clone();
+    assert_eq!(switch.recorded_head, Some(op(100)), "what is known otherwise");
+    assert!(!switch.recorded_head_final, "or a standby that lacks an acknowledged operation would do");
+}
+
+#[test]
 fn a_lease_without_holder_and_head_is_no_proof_until_it_ran_out() {
     let mut seen = running();
     lease_mut(&mut seen).holder = None;

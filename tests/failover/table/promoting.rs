@@ -43,6 +43,19 @@ fn ends_when_the_new_active_has_applied_the_gate(
     assert_eq!(step, if done { SwitchStep::Repointing } else { SwitchStep::Promoting });
 }
 
+#[test]
+fn an_old_active_that_is_tried_again_without_its_log_proves_no_last_op() {
+    let mut seen = promoting(SwitchKind::Switchover);
+    let record = seen.status().switch.unwrap();
+    let back = SwitchRecord { to: Some("demo-0".to_owned()), recorded_head: Some(op(99)), ..record };
+    seen = with_switch(seen, SwitchRecord { recorded_head_final: true, ..back });
+    lease_mut(&mut seen).holder = None;
+    lease_mut(&mut seen).final_head = Some(OpId::default());
+    let switch = recorded(&decided(&seen)).clone();
+    assert_eq!((switch.step, switch.to), (SwitchStep::Fencing, None));
+    assert_eq!((switch.recorded_head, switch.recorded_head_final), (Some(op(100)), false));
+}
+
 #[rstest]
 #[case::failed(|seen: &mut Observation| report_mut(seen, "demo-1").state = MemberState::Failed)]
 #[case::lease_over(|seen: &mut Observation| lease_mut(seen).unchanged_for = ms(6_000))]

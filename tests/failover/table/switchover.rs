@@ -70,6 +70,18 @@ fn waits_while_the_old_active_holds_its_lease() {
     assert!(waits(&decision).contains("released"), "{}", waits(&decision));
 }
 
+#[rstest]
+#[case::a_little_ahead("2026-03-01T12:00:04Z", false)]
+#[case::an_hour_ahead("2026-03-01T13:00:00Z", true)]
+fn patience_does_not_wait_for_a_clock_that_was_wrong(#[case] started: &str, #[case] over: bool) {
+    let mut seen = standing_down();
+    let record = seen.status().switch.unwrap();
+    let started_at = started.parse::<jiff::Timestamp>().unwrap().into();
+    seen = with_switch(seen, SwitchRecord { started_at, ..record });
+    let decision = decided(&seen);
+    assert_eq!(written(&decision).switch.as_ref().unwrap().to.is_none(), over, "without its successor");
+}
+
 #[test]
 fn the_final_head_is_recorded_before_the_fence_removes_it() {
     let mut seen = standing_down();
