@@ -3,8 +3,10 @@
 //! Writes `docs/benchmarks/replication.md` and its picture. `ROWS=memory,base` measures a part and only prints; `TRIALS=n`
 //! changes how often.
 
+mod append;
 mod base;
 mod catch_up;
+mod creations;
 #[allow(dead_code)]
 #[path = "../../tests/pair/disk.rs"]
 mod disk;
@@ -27,7 +29,9 @@ use std::{env, fs, path::Path};
 
 use stats::Row;
 
-const ROWS: [&str; 3] = ["catch-up", "memory", "base"];
+const ROWS: [&str; 5] = ["append-to-durable", "ddl", "catch-up", "memory", "base"];
+/// A short thing is done so often in each trial.
+const REPEATS: usize = 20;
 
 fn main() {
     let wanted = env::var("ROWS").ok();
@@ -39,6 +43,8 @@ fn main() {
         }
         eprintln!("{name} …");
         let measured = match name {
+            "append-to-durable" => vec![append::run(trials * REPEATS)],
+            "ddl" => creations::run(trials * REPEATS),
             "catch-up" => catch_up::run(100, trials),
             "memory" => vec![catch_up::memory(100)],
             _ => vec![base::run(60, trials)],

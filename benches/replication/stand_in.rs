@@ -1,10 +1,15 @@
-//! A pair whose active writes as fast as a disk takes it: its kudu-master is a process that only sleeps, and this program
-//! appends to its log in its place. Sidecars, launchers, standbys and files are the real ones.
+//! A pair whose active writes as fast as a disk takes it: its kudu-master is a process that only waits for its end, and this
+//! program appends to its log in its place. Sidecars, launchers, standbys and files are the real ones.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
+    process::{Command, Stdio},
+};
 
 use kudu_pair::{
-    wal::{LogEntry, OpId, Replicate},
+    wal::{LogEntry, OpId, OpType, Replicate},
     waldir::{LogAppender, read_log},
 };
 
@@ -24,16 +29,33 @@ pub(crate) struct StandIn {
     appender: LogAppender,
     template: Replicate,
     last: OpId,
-    /// Kudu's programs, with a sleeping kudu-master.
+    /// Kudu's programs, with a kudu-master that waits.
     _programs: tempfile::TempDir,
 }
 
 impl StandIn {
     /// A pair with so many standbys, up to four, that stream.
     pub(crate) fn start(standbys: usize) -> Self {
+        Self::start_with(standbys, None)
+    }
+
+    /// The same, and all standbys are waited for.
+    pub(crate) fn start_synchronous(standbys: usize) -> Self {
+        let pair = Self::start_with(standbys, Some(&serde_json::json!({ "acknowledgement": { "mode": "All" } })));
+        pair.active.wait_until("every standby is waited for", |report| {
+            report.sync.as_ref().is_some_and(|record| record.members.len() == standbys)
+        });
+        pair
+    }
+
+    fn start_with(standbys: usize, replication: Option<&serde_json::Value>) -> Self {
         let rpc = format!("{}:7051", kudu::loopback());
         let mut active = Member::new("a", &rpc);
         let mut standbys: Vec<_> = NAMES.iter().take(standbys).map(|name| Member::new(name, &rpc)).collect();
+        if let Some(replication) = replication {
+            active.make_synchronous(replication);
+            standbys.iter_mut().for_each(|standby| standby.make_synchronous(replication));
+        }
         active.configure(PAIR, &standbys.iter().collect::<Vec<_>>(), None);
         active.start();
         active.order(&["init"]);
@@ -45,16 +67,14 @@ impl StandIn {
         }
         active.crash_launcher();
         let log = active.log_on_disk();
-        let mut template = None;
-        read_log(&log, |_, entry| {
-            if let LogEntry::Replicate(op) = entry
-                && op.raw().len() > 300
-            {
-                template = Some(op.clone());
-            }
+        let (mut opening, mut template) = (None, None);
+        read_log(&log, |_, entry| match entry {
+            LogEntry::Replicate(op) if op.op_type() == OpType::NoOp => opening = Some(op.clone()),
+            LogEntry::Replicate(op) if op.raw().len() > 300 => template = Some(op.clone()),
+            _ => {}
         })
         .expect("a log");
-        let programs = sleeping_master();
+        let programs = waiting_master();
         active.kudu = programs.path().to_owned();
         active.start_launcher();
         active.wait_until("the end of the first reign", |report| report.master_stopped);
@@ -63,15 +83,23 @@ impl StandIn {
         let appender = LogAppender::open(&log).expect("the log");
         let last = appender.summary().last.expect("an operation");
         let last = OpId::new(kudu_pair::replication::terms::floor(active.status().epoch) + 1, last.index);
-        Self { active, standbys, appender, template: template.expect("an operation"), last, _programs: programs }
+        let template = template.expect("an operation");
+        let mut pair = Self { active, standbys, appender, template, last, _programs: programs };
+        pair.write(&opening.expect("a NO_OP"), 1);
+        pair.sync();
+        pair
     }
 
     /// Appends operations like Kudu's, in one batch. Returns the last one.
     pub(crate) fn append(&mut self, count: usize) -> OpId {
+        self.write(&self.template.clone(), count)
+    }
+
+    fn write(&mut self, template: &Replicate, count: usize) -> OpId {
         let ops: Vec<_> = (0..count)
             .map(|_| {
                 self.last = OpId::new(self.last.term, self.last.index + 1);
-                self.template.renumbered(self.last, 1).expect("an operation")
+                template.renumbered(self.last, 1).expect("an operation")
             })
             .collect();
         self.appender.append(&ops).expect("a log that can be appended to");
@@ -89,18 +117,23 @@ impl StandIn {
     }
 }
 
-/// Kudu's tools as they are, and a kudu-master that does nothing.
-fn sleeping_master() -> tempfile::TempDir {
+/// Kudu's tools as they are, and a kudu-master that does nothing: a program, and not a script, because the launcher looks
+/// whether the sync gate was loaded into it.
+fn waiting_master() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
-    fs::create_dir(folder.path().join("bin")).expect("a folder");
+    let bin = folder.path().join("bin");
+    fs::create_dir(&bin).expect("a folder");
     let dist = kudu::dist().display();
-    let kudu = format!(
+    let script = format!(
         "#!/bin/sh\nexport LD_LIBRARY_PATH={dist}/lib SASL_PATH={dist}/lib/sasl2\nexec {dist}/bin/kudu \"$@\"\n"
     );
-    for (name, text) in [("kudu", kudu.as_str()), ("kudu-master", "#!/bin/sh\nexec sleep 3600\n")] {
-        let path: PathBuf = folder.path().join("bin").join(name);
-        fs::write(&path, text).expect("a script");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a script that can be run");
-    }
+    fs::write(bin.join("kudu"), script).expect("a script");
+    fs::set_permissions(bin.join("kudu"), fs::Permissions::from_mode(0o755)).expect("a script that can be run");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-x", "c", "-", "-o"]).arg(bin.join("kudu-master")).stdin(Stdio::piped());
+    let mut compiler = compiler.spawn().expect("cc, which links Rust programs too");
+    let program = "#include <unistd.h>\nint main(void) { for (;;) pause(); }\n";
+    compiler.stdin.take().expect("a pipe").write_all(program.as_bytes()).expect("cc");
+    assert!(compiler.wait().expect("cc").success(), "cc failed");
     folder
 }

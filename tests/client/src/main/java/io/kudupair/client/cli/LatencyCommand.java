@@ -2,6 +2,7 @@ package io.kudupair.client.cli;
 
 import io.kudupair.client.kudu.KuduTables;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -19,7 +20,8 @@ import picocli.CommandLine.Spec;
     name = "latency",
     mixinStandardHelpOptions = true,
     description = {
-      "Creates tables on several clusters in turn, so that what else the machine does falls on all.",
+      "Creates tables on several clusters in turn, so that what else the machine does falls on all, and",
+      "drops them again. Each round begins with another cluster.",
       "Prints a JSON object: for each cluster the milliseconds of each creation, in order."
     })
 final class LatencyCommand implements Callable<Integer> {
@@ -73,16 +75,23 @@ final class LatencyCommand implements Callable<Integer> {
         clients.put(cluster.getKey(), new KuduClient.KuduClientBuilder(masters).build());
         milliseconds.put(cluster.getKey(), new ArrayList<>());
       }
+      List<String> order = new ArrayList<>(clients.keySet());
       for (int round = -warmUp; round < rounds; round++) {
         String name = String.format(Locale.ROOT, "latency-%05d", round + warmUp);
-        for (Map.Entry<String, KuduClient> client : clients.entrySet()) {
+        for (String cluster : order) {
           long start = System.nanoTime();
-          KuduTables.create(client.getValue(), name, buckets, 1);
+          KuduTables.create(clients.get(cluster), name, buckets, 1);
           double took = (System.nanoTime() - start) / 1e6;
           if (round >= 0) {
-            milliseconds.get(client.getKey()).add(took);
+            milliseconds.get(cluster).add(took);
           }
         }
+        // A tablet server holds only so many tablets well. What it still does to remove these falls
+        // on another cluster in each round.
+        for (String cluster : order) {
+          clients.get(cluster).deleteTable(name);
+        }
+        Collections.rotate(order, 1);
       }
     } finally {
       for (KuduClient client : clients.values()) {
