@@ -67,6 +67,18 @@ struct Fresh {
     tail: LogTail,
 }
 
+impl Fresh {
+    /// Takes what the old log has got since, to which nobody writes now. Afterwards both hold the same, durably: so all that this
+    /// member has acknowledged is in the new one.
+    fn complete(&mut self, old: &LogAppender) -> Result<(), SidecarError> {
+        catch_up(&mut self.log, &mut self.tail)?;
+        match self.log.durable() == old.durable() {
+            true => Ok(()),
+            false => Err(SidecarError::ForeignBase { op: self.base_head }),
+        }
+    }
+}
+
 impl Refresh {
     pub(super) fn new(member: &Member) -> Self {
         Self {
@@ -188,16 +200,13 @@ impl Refresh {
         old: LogAppender,
         fresh: Fresh,
     ) -> Result<LogAppender, SidecarError> {
-        let (fresh, caught_up) = blocking(move || {
+        let (fresh, old, completed) = blocking(move || {
             let mut fresh = fresh;
-            let caught_up = catch_up(&mut fresh.log, &mut fresh.tail);
-            (fresh, caught_up)
+            let completed = fresh.complete(&old);
+            (fresh, old, completed)
         })
         .await;
-        // Nobody writes to the old log now; so what is durable in both is all that this member has acknowledged.
-        let behind = SidecarError::ForeignBase { op: fresh.base_head };
-        let equal = caught_up.and_then(|()| if fresh.log.durable() == old.durable() { Ok(()) } else { Err(behind) });
-        if let Err(error) = equal {
+        if let Err(error) = completed {
             self.fail(&error);
             return Ok(old);
         }
@@ -302,3 +311,6 @@ fn catch_up(log: &mut LogAppender, old: &mut LogTail) -> Result<(), SidecarError
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ mod scan;
 mod segment;
 mod tail;
 #[cfg(test)]
-mod testkit;
+pub(crate) mod testkit;
 
 pub use append::LogAppender;
 pub use error::{AppendError, ReadError, TailError};

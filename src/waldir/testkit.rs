@@ -18,12 +18,12 @@ use crate::wal::{
 const ALLOCATED: u64 = 16 * 1024;
 
 /// A fake master's log folder.
-pub(super) struct FakeKudu {
+pub(crate) struct FakeKudu {
     /// Removed at the end.
     _root: tempfile::TempDir,
-    pub(super) dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// Everything that was written, in order; what a restart rewrites.
-    pub(super) log: Vec<Bytes>,
+    pub(crate) log: Vec<Bytes>,
     number: u64,
     file: Option<File>,
     written: u64,
@@ -32,7 +32,7 @@ pub(super) struct FakeKudu {
 
 impl FakeKudu {
     /// A log with the NO_OP of term 1.
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("wals").join(crate::wal::SYS_CATALOG_TABLET_ID);
         fs::create_dir_all(&dir).unwrap();
@@ -43,32 +43,32 @@ impl FakeKudu {
     }
 
     /// The last operation.
-    pub(super) fn last(&self) -> OpId {
+    pub(crate) fn last(&self) -> OpId {
         self.ids().last().copied().unwrap()
     }
 
     /// All operations, in order.
-    pub(super) fn ids(&self) -> Vec<OpId> {
+    pub(crate) fn ids(&self) -> Vec<OpId> {
         self.replicates().iter().map(Replicate::id).collect()
     }
 
-    pub(super) fn replicates(&self) -> Vec<Replicate> {
+    pub(crate) fn replicates(&self) -> Vec<Replicate> {
         self.log.iter().filter_map(|raw| Replicate::from_raw(raw.clone()).ok()).collect()
     }
 
-    pub(super) fn entries(&self) -> Vec<LogEntry> {
+    pub(crate) fn entries(&self) -> Vec<LogEntry> {
         self.log.iter().map(|raw| LogEntry::from_raw(raw.clone()).unwrap()).collect()
     }
 
     /// Writes the next operation of the current term, and its COMMIT.
-    pub(super) fn op(&mut self) -> OpId {
+    pub(crate) fn op(&mut self) -> OpId {
         let last = self.last();
         let id = OpId::new(last.term, last.index + 1);
         self.write(id, 3);
         id
     }
 
-    pub(super) fn ops(&mut self, count: usize) {
+    pub(crate) fn ops(&mut self, count: usize) {
         for _ in 0..count {
             self.op();
         }
@@ -80,7 +80,7 @@ impl FakeKudu {
     }
 
     /// Writes one entry in a batch of its own.
-    pub(super) fn entry(&mut self, raw: Bytes) {
+    pub(crate) fn entry(&mut self, raw: Bytes) {
         let batch = encode::batch(Codec::Lz4, [&raw]).unwrap();
         self.put(&batch);
         self.log.push(raw);
@@ -88,13 +88,13 @@ impl FakeKudu {
     }
 
     /// Writes bytes at the end of what is written.
-    pub(super) fn put(&mut self, bytes: &[u8]) {
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
         self.file.as_ref().unwrap().write_all_at(bytes, self.written).unwrap();
         self.written += bytes.len() as u64;
     }
 
     /// A batch of the next operation without its last bytes; the rest comes with the returned call.
-    pub(super) fn half_op(&mut self, cut: usize) -> impl FnOnce(&mut Self) + use<> {
+    pub(crate) fn half_op(&mut self, cut: usize) -> impl FnOnce(&mut Self) + use<> {
         let last = self.last();
         let raw = replicate(OpId::new(last.term, last.index + 1), 3, b"written in two steps");
         let batch = encode::batch(Codec::Lz4, [&raw]).unwrap();
@@ -108,7 +108,7 @@ impl FakeKudu {
     }
 
     /// Closes the segment, if there is one, and begins the next.
-    pub(super) fn roll(&mut self) {
+    pub(crate) fn roll(&mut self) {
         if let Some(file) = self.file.take() {
             let footer = Footer {
                 entries: self.entries,
@@ -133,19 +133,19 @@ impl FakeKudu {
     }
 
     /// Removes the oldest segments, but not the last.
-    pub(super) fn collect(&mut self) {
+    pub(crate) fn collect(&mut self) {
         let mut segments = list_segments(&self.dir).unwrap();
         segments.pop();
         segments.iter().for_each(|segment| fs::remove_file(&segment.path).unwrap());
     }
 
     /// Stops: the last segment stays as it is, and the file is closed.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.file = None;
     }
 
     /// Starts again, without the last `lost` entries: moves the log away, rewrites it and opens a new term.
-    pub(super) fn restart(&mut self, lost: usize) {
+    pub(crate) fn restart(&mut self, lost: usize) {
         self.kill();
         let recovery = self.dir.with_extension("recovery");
         fs::rename(&self.dir, &recovery).unwrap();
@@ -167,18 +167,18 @@ impl FakeKudu {
     }
 
     /// The last segment's file.
-    pub(super) fn last_segment(&self) -> PathBuf {
+    pub(crate) fn last_segment(&self) -> PathBuf {
         SegmentPath::new(&self.dir, self.number).path
     }
 
     /// Where the last segment's good part ends.
-    pub(super) fn written(&self) -> u64 {
+    pub(crate) fn written(&self) -> u64 {
         self.written
     }
 }
 
 /// Flips one bit of a file.
-pub(super) fn flip(path: &Path, at: u64) {
+pub(crate) fn flip(path: &Path, at: u64) {
     let file = File::options().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, at).unwrap();

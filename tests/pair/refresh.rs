@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -10,7 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::{
     kudu,
     matrix::{changes, rpc::Client, view},
-    pair::{Pair, is_serving, is_streaming, wait_until_equal},
+    member::{Member, PAIR, lives},
+    pair::{Pair, is_serving, is_streaming, stands_down, wait_until_equal},
 };
 
 /// A prediction that some hundred operations reach.
@@ -42,7 +44,12 @@ fn copying(pair: &Pair) -> bool {
 
 /// Whether b has one generation, which is not its first.
 fn is_refreshed(pair: &Pair) -> bool {
-    matches!(&pair.b.generations()[..], [only] if only != "gen-1" && !only.ends_with(".partial"))
+    has_new_base(&pair.b)
+}
+
+/// The same of any member.
+fn has_new_base(member: &Member) -> bool {
+    matches!(&member.generations()[..], [only] if only != "gen-1" && !only.ends_with(".partial"))
 }
 
 /// How often b has registered.
@@ -101,18 +108,9 @@ fn a_loss_of_the_active_in_the_middle_of_a_copy_leaves_the_old_base() {
     pair.begin();
     let mut client = Client::new(pair.client.address);
     // The copy is stopped in its tracks, as soon as there is one.
-    let wal = pair.b.path("wal").display().to_string();
-    let watcher = std::thread::spawn(move || {
-        let mut found = None;
-        kudu::wait_for("the copy of a base", || {
-            found = copy_into(&wal);
-            found.is_some()
-        });
-        let pid = found.expect("a copy");
-        kill_process(Pid::from_raw(pid).expect("a pid"), Signal::STOP).is_ok()
-    });
+    let watcher = stop_the_first_copy(&[&pair.b]);
     create_until(&mut client, "many", &pair, || watcher.is_finished());
-    assert!(watcher.join().expect("a copy"), "the copy was over too soon");
+    watcher.join().expect("a copy");
     changes::create(&mut client, "many_in_the_middle");
     let partial = pair.b.generations();
     println!("generations in the middle: {partial:?}");
@@ -120,6 +118,95 @@ fn a_loss_of_the_active_in_the_middle_of_a_copy_leaves_the_old_base() {
     lose_a_and_promote_b(&mut pair, &mut client);
     assert_eq!(pair.b.generations(), ["gen-1"]);
     pair.check();
+}
+
+#[test]
+fn a_demotion_in_the_middle_of_a_copy_ships_the_rest_and_gives_the_copy_up() {
+    let mut pair = Pair::new();
+    pair.refresh_after(SOON_MILLISECONDS);
+    pair.begin();
+    let mut client = Client::new(pair.client.address);
+    let watcher = stop_the_first_copy(&[&pair.b]);
+    create_until(&mut client, "many", &pair, || watcher.is_finished());
+    let (_, copy) = watcher.join().expect("a copy");
+    changes::create(&mut client, "many_in_the_middle");
+    let before = view::look_at_rest(&mut client, &pair.client);
+    assert!(copying(&pair) && lives(copy), "{:?}", pair.b.generations());
+    pair.a.order(&["demote"]);
+    pair.a.wait_until("a stands down", stands_down);
+    let head = wait_until_equal(&pair.a, &pair.b);
+    // It would have nobody to copy from any more.
+    kudu::wait_for("the end of the copy", || !lives(copy) && !copying(&pair));
+    pair.b.order(&["promote", "--at-least", &head.to_string()]);
+    pair.wait_until_served();
+    pair.b.wait_until("b serves", is_serving);
+    assert_eq!(view::look_at_rest(&mut client, &pair.client), before);
+    assert_eq!(pair.b.generations(), ["gen-1"]);
+    pair.check();
+}
+
+#[test]
+fn two_standbys_take_new_bases_one_after_the_other() {
+    let mut pair = Pair::new();
+    pair.refresh_after(SOON_MILLISECONDS);
+    let mut c = Member::new("c", &pair.a.rpc);
+    c.refresh = pair.b.refresh.clone();
+    c.configure(PAIR, &[&pair.a], Some(&pair.a));
+    pair.a.configure(PAIR, &[&pair.b, &c], None);
+    pair.begin();
+    c.start();
+    c.wait_until("c streams", is_streaming);
+    let mut client = Client::new(pair.client.address);
+    // Whoever has the first turn does not come to its end.
+    let watcher = stop_the_first_copy(&[&pair.b, &c]);
+    create_until(&mut client, "many_first", &pair, || watcher.is_finished());
+    let (first, _) = watcher.join().expect("a copy");
+    let wants = |member: &Member| {
+        let replay = member.status().predicted_replay_milliseconds;
+        replay.is_some_and(|replay| replay >= u64::from(SOON_MILLISECONDS))
+    };
+    let is_first = |member: &Member| member.name == first;
+    create_until(&mut client, "many_second", &pair, || if is_first(&c) { wants(&pair.b) } else { wants(&c) });
+    // It has wanted one for a while, and asked: the stream goes on all the time.
+    (0..20).for_each(|number| changes::create(&mut client, &format!("many_third_{number}")));
+    let waiting = if is_first(&c) { &pair.b } else { &c };
+    assert_eq!(waiting.generations(), ["gen-1"], "two at once");
+    assert_eq!(pair.a.sidecar_log().matches("a standby takes a new base").count(), 1);
+
+    // The turn does not die with whoever has it.
+    let holder = if is_first(&c) { &mut c } else { &mut pair.b };
+    holder.crash_sidecar();
+    create_until(&mut client, "many_fourth", &pair, || {
+        let waiting = if is_first(&c) { &pair.b } else { &c };
+        has_new_base(waiting)
+    });
+    let holder = if is_first(&c) { &mut c } else { &mut pair.b };
+    holder.start_sidecar();
+    create_until(&mut client, "many_fifth", &pair, || has_new_base(&c) && has_new_base(&pair.b));
+    wait_until_equal(&pair.a, &c);
+    lose_a_and_promote_b(&mut pair, &mut client);
+    pair.check();
+}
+
+/// Stops the first copy of a base that one of these members makes, in its tracks. The thread returns whose it is, and its process.
+fn stop_the_first_copy(members: &[&Member]) -> JoinHandle<(&'static str, i32)> {
+    let volumes: Vec<_> =
+        members.iter().map(|member| (member.name, member.path("wal").display().to_string())).collect();
+    thread::spawn(move || {
+        let mut found = None;
+        kudu::wait_for("the copy of a base", || {
+            found = volumes.iter().find_map(|(name, wal)| Some((*name, copy_into(wal)?)));
+            found.is_some()
+        });
+        let (name, pid) = found.expect("a copy");
+        assert!(signal(pid, Signal::STOP), "the copy was over too soon");
+        (name, pid)
+    })
+}
+
+/// Whether there was such a process.
+fn signal(pid: i32, signal: Signal) -> bool {
+    kill_process(Pid::from_raw(pid).expect("a pid"), signal).is_ok()
 }
 
 /// The process that copies a base into a folder of this volume.
