@@ -10,6 +10,7 @@ mod gap;
 #[path = "../kudu/harness.rs"]
 mod kudu;
 mod lag;
+mod long_lived;
 mod losses;
 mod matrix;
 mod member;

@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     kudu::{self, Home},
+    long_lived::LongLived,
     losses::Random,
     pair::{is_serving, is_streaming},
     synchronous::Group,
@@ -64,6 +65,7 @@ fn lose_actives(mut group: Group) {
     let rounds = env::var("SYNCHRONOUS_LOSSES").map_or(ROUNDS, |rounds| rounds.parse().expect("a number"));
     let mut random = Random::from_environment();
     let mut history = History::default();
+    let long_lived = LongLived::start(&group.client);
     for round in 0..rounds {
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -85,6 +87,7 @@ fn lose_actives(mut group: Group) {
         history.check(&group.client);
     }
     assert!(!history.created.is_empty(), "the client was never answered");
+    long_lived.stop_and_verify();
     group.check();
 }
 
