@@ -29,13 +29,14 @@ demo-down: ## Remove the demo, and its cluster unless that is yours
 	deploy/demo/run --cluster $(CLUSTER) --down
 
 .PHONY: test
-test: prepare lint test-rust test-client test-e2e ## Everything: lints, pure tests, real Kudu, API server, client, real cluster
+test: prepare lint test-client test-rust test-e2e ## Everything: lints, client, pure tests, real Kudu, API server, real cluster
 
 .PHONY: prepare
 prepare: ## Install and build what the tests run: Kubernetes, Kudu
 	deploy/local/cluster build
 	deploy/local/kudu-dist 1.18.1
 	deploy/local/kudu-dist 1.17.1
+	tests/gate/packages
 
 .PHONY: build
 build: ## Build the program
@@ -53,7 +54,7 @@ advisories: $(CARGO_DENY) ## Known vulnerabilities of dependencies; fetches the 
 	$(CARGO_DENY) --locked check advisories
 
 .PHONY: test-rust
-test-rust: $(NEXTEST) ## Pure tests, and those on real Kudu and a real API server
+test-rust: $(NEXTEST) ## Pure tests, and those on real Kudu (with the jar of test-client) and a real API server
 	PATH="$(CACHE)/bin:$$PATH" $(NEXTEST) nextest run --locked
 
 .PHONY: fuzz

@@ -18,19 +18,26 @@ pub(crate) fn install(folder: &Path) -> PathBuf {
     folder.join("libkudu_pair_sync_gate.so")
 }
 
+/// Lets a program run with the library, and ask at a socket in the same folder.
+pub(crate) fn preload(command: &mut Command, folder: &Path) {
+    command
+        .env("LD_PRELOAD", folder.join("libkudu_pair_sync_gate.so"))
+        .env("KUDU_PAIR_SYNC_GATE", folder.join("gate.sock"));
+}
+
 /// `dd`, which writes one block and calls `fdatasync`.
-fn write_and_sync(folder: &Path, file: &Path) -> Command {
+pub(crate) fn write_and_sync(folder: &Path, file: &Path) -> Command {
     let mut command = Command::new("dd");
     command
         .args(["if=/dev/zero", "bs=512", "count=1", "conv=fdatasync,notrunc", "status=none"])
         .arg(format!("of={}", file.display()))
-        .env("LD_PRELOAD", folder.join("libkudu_pair_sync_gate.so"))
-        .env("KUDU_PAIR_SYNC_GATE", folder.join("gate.sock"))
         .stderr(Stdio::piped());
+    preload(&mut command, folder);
     command
 }
 
-fn log(folder: &Path) -> PathBuf {
+/// The folder of the catalog's log.
+pub(crate) fn log(folder: &Path) -> PathBuf {
     let log = folder.join("wals").join(CATALOG);
     fs::create_dir_all(&log).expect("a folder");
     log
