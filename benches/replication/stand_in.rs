@@ -5,6 +5,7 @@ use std::{
     fs,
     io::Write as _,
     os::unix::fs::PermissionsExt as _,
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -65,15 +66,14 @@ impl StandIn {
             standby.start();
             standby.wait_until("it streams", is_streaming);
         }
-        active.crash_launcher();
         let log = active.log_on_disk();
-        let (mut opening, mut template) = (None, None);
-        read_log(&log, |_, entry| match entry {
-            LogEntry::Replicate(op) if op.op_type() == OpType::NoOp => opening = Some(op.clone()),
-            LogEntry::Replicate(op) if op.raw().len() > 300 => template = Some(op.clone()),
-            _ => {}
-        })
-        .expect("a log");
+        let mut found = (None, None);
+        kudu::wait_for("operations to copy", || {
+            found = templates(&log);
+            found.0.is_some() && found.1.is_some()
+        });
+        let (opening, template) = found;
+        active.crash_launcher();
         let programs = waiting_master();
         active.kudu = programs.path().to_owned();
         active.start_launcher();
@@ -115,6 +115,19 @@ impl StandIn {
     pub(crate) fn op_bytes(&self) -> usize {
         self.template.raw().len()
     }
+}
+
+/// The NO_OP that opens a term, and an operation as most are, from a log that may be written to.
+fn templates(log: &Path) -> (Option<Replicate>, Option<Replicate>) {
+    let (mut opening, mut template) = (None, None);
+    let read = read_log(log, |_, entry| match entry {
+        LogEntry::Replicate(op) if op.op_type() == OpType::NoOp => opening = Some(op.clone()),
+        LogEntry::Replicate(op) if op.raw().len() > 300 => template = Some(op.clone()),
+        _ => {}
+    });
+    // What was read before an end that is just being written is good.
+    drop(read);
+    (opening, template)
 }
 
 /// Kudu's tools as they are, and a kudu-master that does nothing: a program, and not a script, because the launcher looks

@@ -20,7 +20,10 @@ use tokio::{
 use super::{coordinator::Coordinator, shipping::Shipping};
 use crate::{
     api::SyncRecord,
-    replication::acknowledgement::{Acknowledgement, Action, Covers, Event, Outcome, Ticket},
+    replication::{
+        acknowledgement::{Acknowledgement, Action, Covers, Event, Outcome, Ticket},
+        terms,
+    },
     sidecar::board::Board,
     wal::OpId,
 };
@@ -234,12 +237,13 @@ async fn answer(
 
 /// What a sync covers that has begun by now.
 ///
-/// Into a new catalog Kudu writes entries of its own when it opens it. Until they are applied no client is there: the Service
-/// points at the member later. And no standby can be, since there is nothing yet that it could take a base of.
+/// Into a new catalog Kudu writes entries of its own when it opens it. Until this reign's NO_OP is applied no client is there: the
+/// Service points at the member later. And no standby can be, since there is nothing yet that it could take a base of. The NO_OP
+/// with which the catalog was formatted says nothing of that, though its COMMIT may have come to the log.
 async fn covered(shipping: &Shipping, first: bool) -> Covers {
     let written = shipping.written().await;
-    let opened = shipping.heads().borrow().opened.is_some();
-    if first && !opened { Covers::Opening(written.last) } else { written.covers }
+    let opened = shipping.heads().borrow().opened.filter(|op| terms::epoch_of(op.term) >= shipping.epoch());
+    if first && opened.is_none() { Covers::Opening(written.last) } else { written.covers }
 }
 
 async fn written(write: &mut Option<Write>) -> Outcome {
@@ -256,4 +260,28 @@ async fn record_it(coordinator: &Coordinator, identity: &str, epoch: i64, record
         Some(error) => tracing::warn!(epoch, ?record, ?outcome, %error, "the record of the standbys was not written"),
     }
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        wal::tests::{commit, replicate},
+        waldir::testkit::FakeKudu,
+    };
+
+    #[tokio::test]
+    async fn what_a_new_catalog_begins_with_needs_no_standby_until_the_reign_is_open() {
+        // As it was formatted, with the COMMIT of that.
+        let mut kudu = FakeKudu::start();
+        let [no_op, cluster_id] = [2, 3].map(|index| OpId::new(terms::floor(1) + 1, index));
+        kudu.entry(replicate(no_op, 1, b""));
+        kudu.entry(replicate(cluster_id, 3, b"cluster id"));
+        let held = kudu.dir.with_file_name("held");
+        let shipping = Shipping::begin(1, String::new(), kudu.dir.clone(), held);
+        assert_eq!(covered(&shipping, true).await, Covers::Opening(Some(cluster_id)));
+        assert_eq!(covered(&shipping, false).await, Covers::Operations(cluster_id), "of any other reign");
+        kudu.entry(commit(no_op));
+        assert_eq!(covered(&shipping, true).await, Covers::Operations(cluster_id));
+    }
 }
