@@ -116,7 +116,7 @@ mod tests {
     fn an_empty_spec_is_a_whole_pair() {
         let spec: crate::api::KuduMasterPairSpec = serde_json::from_str("{}").unwrap();
         assert_eq!(spec.standbys, 1);
-        assert!(spec.failover.automatic);
+        assert_eq!(spec.failover.mode, crate::api::FailoverMode::Automatic);
         assert!(schema().pointer("/properties/spec/required").is_none(), "a field of spec is required");
     }
 

@@ -7,6 +7,7 @@
 
 pub mod crd;
 pub mod encryption;
+pub mod failover;
 pub mod names;
 pub mod pair;
 pub mod quantity;
@@ -17,6 +18,7 @@ pub mod status;
 pub mod sync;
 
 pub use encryption::{Encryption, IssuerRef};
+pub use failover::{Answer, DryRunAnswer, FailoverMode, RequestAnswer};
 pub use pair::{KuduMasterPair, KuduMasterPairSpec};
 pub use refresh::RefreshSpec;
 pub use replication::ReplicationSpec;

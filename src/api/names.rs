@@ -14,6 +14,14 @@ pub const SWITCHOVER_ANNOTATION: &str = "kudupair.io/switchover";
 /// The value of [`SWITCHOVER_ANNOTATION`] that leaves the choice of the member to the operator.
 pub const SWITCHOVER_ANY: &str = "any";
 
+/// Annotation on a pair that asks whether a switchover could be made: a value of [`SWITCHOVER_ANNOTATION`].
+///
+/// Each new value is answered once, in `status.switchoverDryRun`; nothing is done.
+pub const DRY_RUN_ANNOTATION: &str = "kudupair.io/switchover-dry-run";
+/// Annotation on a pair by which a person approves a failover: the value that the condition `Ready` asks for,
+/// `<epoch>/<member>/<operations lost>`. Any other value approves nothing.
+pub const APPROVAL_ANNOTATION: &str = "kudupair.io/approve-failover";
+
 /// Label with the pair's name on everything that belongs to it.
 pub const PAIR_LABEL: &str = "kudupair.io/pair";
 /// Label that the StatefulSet controller puts on each pod; the pair's Service selects the active by it.
@@ -23,6 +31,9 @@ pub const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
 pub const EPOCH_ANNOTATION: &str = "kudupair.io/epoch";
 /// Annotation on the pair's Lease: the last operation in the log of the holder that released it.
 pub const FINAL_HEAD_ANNOTATION: &str = "kudupair.io/final-head";
+
+/// Annotation on the pair's Lease: how many milliseconds its last holder took it for. The Lease's own field counts whole seconds.
+pub const LEASE_DURATION_ANNOTATION: &str = "kudupair.io/lease-duration-milliseconds";
 
 /// Annotation on the pair's Lease: which standbys have what its holder has acknowledged (`SyncRecord`, JSON).
 pub const SYNC_ANNOTATION: &str = "kudupair.io/sync";

@@ -64,7 +64,7 @@ pub struct KuduMasterPairSpec {
     #[serde(default)]
     pub scheduling: SchedulingSpec,
 
-    /// How a lost active is noticed and replaced. All times are milliseconds. Two masters never run at once because
+    /// How a lost active is noticed and replaced, and who decides. Two masters never run at once because
     /// `renewDeadline + killTime + clockMargin < leaseDuration`: the old one is killed by its own launcher before the Lease
     /// can be taken from it.
     #[serde(default)]

@@ -6,7 +6,7 @@ use k8s_openapi::{api::core::v1::Toleration, apimachinery::pkg::api::resource::Q
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::sync::WhenDegraded;
+use super::{failover::FailoverMode, sync::WhenDegraded};
 
 /// Flags of kudu-master that the operator sets itself, and that a user may therefore not set: addresses and folders
 /// that follow from the pod, and limits without which a promotion fails or shows clients an error.
@@ -253,7 +253,7 @@ pub enum AntiAffinity {
     Preferred,
 }
 
-/// How a lost active is noticed and replaced. All times are milliseconds.
+/// How a lost active is noticed and replaced.
 ///
 /// Two masters never run at once because `renewDeadline + killTime + clockMargin < leaseDuration`: the old one is
 /// killed by its own launcher before the Lease can be taken from it.
@@ -267,9 +267,26 @@ pub enum AntiAffinity {
     "message": "renewIntervalMilliseconds must be at most half of renewDeadlineMilliseconds, so that one lost renewal does not stop the active; lower renewIntervalMilliseconds",
 }]))]
 pub struct FailoverSpec {
-    /// Whether a lost active is replaced without a person. Default: true.
-    pub automatic: bool,
-    /// Whether that also holds when the active was the only one that had what it acknowledged, which only synchronous modes
+    /// Who decides that another member takes over from a lost active: `Automatic`, the operator; `Approval`, a person who approves
+    /// what the operator proposes; `Off`, only a person's own request (in YAML with quotes: `"Off"`). Default: `Automatic`.
+    pub mode: FailoverMode,
+    /// Most operations that a failover may lose without a person's approval, where the active acknowledges by itself. What is known
+    /// to be lost counts; a loss that is not proven to be none is refused by `0`. Default: 10000, by which a standby may be
+    /// behind and still counts as in sync.
+    #[schemars(range(min = 0, max = 1_000_000_000))]
+    pub max_loss_ops: i64,
+    /// How old what a member lacks may be at most, in seconds: the time from the last moment at which it is known to have had all
+    /// of the active's log until the active was dead. It bounds what nobody can count. Below the lease duration no active that goes
+    /// silent is replaced without approval. Default: 60, ten times what passes with the default times until the Lease of
+    /// an active that went silent is over.
+    #[schemars(range(min = 0, max = 86_400))]
+    pub max_loss_seconds: i32,
+    /// So many failovers within an hour are made at once. Before each one more the operator waits since the last one: one minute,
+    /// then two, four, eight, then a quarter of an hour each, or until a person approves it. Above 10 there is no pause. Default: 3,
+    /// so that two members lost one after the other, and the first one again, cost no pause.
+    #[schemars(range(min = 1, max = 1000))]
+    pub failovers_per_hour: i32,
+    /// In `Automatic`, whether that also holds when the active was the only one that had what it acknowledged, which only synchronous modes
     /// know: `Refuse` or `Promote`. Default: `Refuse`.
     pub when_degraded: WhenDegraded,
     /// After so long without a renewal the Lease of the active is over and another member may take it. Default: 6000,
@@ -298,7 +315,10 @@ pub struct FailoverSpec {
 impl Default for FailoverSpec {
     fn default() -> Self {
         Self {
-            automatic: true,
+            mode: FailoverMode::Automatic,
+            max_loss_ops: 10_000,
+            max_loss_seconds: 60,
+            failovers_per_hour: 3,
             when_degraded: WhenDegraded::Refuse,
             lease_duration_milliseconds: 6000,
             renew_deadline_milliseconds: 4000,

@@ -4,7 +4,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::sync::SyncRecord;
+use super::{
+    failover::{DryRunAnswer, RequestAnswer},
+    sync::SyncRecord,
+};
 use crate::wal::OpId;
 
 /// What the operator says of a pair. `active`, `epoch`, `catalog` and `switch` are also its memory: each step of a
@@ -45,9 +48,18 @@ pub struct PairStatus {
     /// Receipt of the last switch that ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_switch: Option<Receipt>,
+    /// Receipts of the last ten switches, the newest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub switches: Vec<Receipt>,
     /// Answer to the last switchover request.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub switchover: Option<SwitchoverAnswer>,
+    pub switchover: Option<RequestAnswer>,
+    /// Answer to the last question whether a switchover could be made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub switchover_dry_run: Option<DryRunAnswer>,
+    /// What became of the last approval of a failover that was the one asked for. Others are ignored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<RequestAnswer>,
     /// The state in detail, each with a reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
@@ -108,6 +120,9 @@ pub struct MemberStatus {
     /// When that was measured by the active. With the numbers absent, the last time that it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_sampled_at: Option<MicroTime>,
+    /// Of a standby: the last moment at which it is known to have had all of the active's log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caught_up_at: Option<MicroTime>,
     /// Of a standby: operations that it holds past its base, which a promotion has to replay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_ops: Option<i64>,
@@ -203,6 +218,9 @@ pub struct SwitchRecord {
     /// The switchover request that asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
+    /// What a person approved of this failover.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<String>,
     /// The op that the new active must have applied before it may serve: the last one in its log when it was chosen,
     /// never below what was known to be acknowledged and replicated.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -217,9 +235,18 @@ pub struct SwitchRecord {
     /// by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sync: Option<SyncRecord>,
+    /// The last op that the old active is known to have acknowledged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged_head: Option<OpId>,
     /// When the old active was last known to be there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost_at: Option<MicroTime>,
+    /// When the old active was known to be dead, if it was before the fence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead_at: Option<MicroTime>,
+    /// Why the switch was begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
     /// When the switch was decided.
     pub started_at: MicroTime,
     /// When the old active was fenced and the new one chosen.
@@ -231,6 +258,34 @@ pub struct SwitchRecord {
     /// Why the switch does not go on, when it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
+}
+
+impl SwitchRecord {
+    /// A switch that begins at that time, of which nothing else is known yet.
+    pub fn new(kind: SwitchKind, epoch: i64, step: SwitchStep, started_at: jiff::Timestamp) -> Self {
+        Self {
+            kind,
+            epoch,
+            step,
+            from: None,
+            to: None,
+            tried: Vec::new(),
+            request: None,
+            approval: None,
+            gate: None,
+            recorded_head: None,
+            recorded_head_final: false,
+            sync: None,
+            acknowledged_head: None,
+            lost_at: None,
+            dead_at: None,
+            why: None,
+            started_at: started_at.into(),
+            fenced_at: None,
+            replayed_at: None,
+            waiting_for: None,
+        }
+    }
 }
 
 /// A member that was chosen in a switch and did not come to serve.
@@ -261,6 +316,10 @@ pub struct Receipt {
     /// Members that were chosen before it and did not come to serve.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tried: Vec<String>,
+    /// The last op that the old active is known to have acknowledged; it may have acknowledged more. Absent when it was never
+    /// heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged_head: Option<OpId>,
     /// The highest head known for the old active when it was fenced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recorded_head: Option<OpId>,
@@ -283,6 +342,12 @@ pub struct Receipt {
     pub repoint_seconds: String,
     /// How it ended: `Completed`, or `RolledBack` when a planned switch went back to the old active.
     pub outcome: SwitchOutcome,
+    /// Why it was made, and why it ended otherwise than planned, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What a person approved of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<String>,
 }
 
 /// How a switch ended.
@@ -292,31 +357,5 @@ pub enum SwitchOutcome {
     /// The new active serves.
     Completed,
     /// The old active serves again.
-    RolledBack,
-}
-
-/// Answer to a switchover request.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct SwitchoverAnswer {
-    /// The annotation's value that is answered.
-    pub request: String,
-    /// What became of it.
-    pub answer: Answer,
-    /// Why, and what to do.
-    pub message: String,
-}
-
-/// What became of a switchover request.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
-#[schemars(inline)]
-pub enum Answer {
-    /// The switch is under way.
-    Accepted,
-    /// The switch is done.
-    Completed,
-    /// Nothing was done.
-    Refused,
-    /// It was tried and went back to the old active.
     RolledBack,
 }

@@ -72,6 +72,8 @@ pub(crate) fn read(lease: &Lease, unchanged_for: Duration) -> Result<LeaseSeen, 
         .map_err(|error| invalid(format!("annotation {}: {error}", names::SYNC_ANNOTATION)))?;
     let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
     let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
+    let exactly = annotation(names::LEASE_DURATION_ANNOTATION).and_then(|text| text.parse().ok());
+    let exactly = exactly.map(Duration::from_millis);
     Ok(LeaseSeen {
         resource_version: lease.resource_version().unwrap_or_default(),
         holder: holder.filter(|holder| !holder.is_empty()),
@@ -80,7 +82,7 @@ pub(crate) fn read(lease: &Lease, unchanged_for: Duration) -> Result<LeaseSeen, 
             .map_err(|_| invalid(format!("annotation {}: {epoch:?} is no number", names::EPOCH_ANNOTATION)))?,
         final_head,
         sync,
-        duration: seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs),
+        duration: exactly.or_else(|| seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs)),
         unchanged_for,
     })
 }
@@ -178,6 +180,8 @@ fn tell(changed: &broadcast::Sender<PairKey>, lease: &Lease) {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
     use super::*;
 
     fn lease(json: serde_json::Value) -> Lease {
@@ -202,6 +206,13 @@ mod tests {
         assert_eq!(seen.duration, Some(Duration::from_secs(6)));
         assert_eq!(seen.final_head, Some(OpId::new(3_000_001, 42)));
         assert!(seen.released());
+    }
+
+    #[test]
+    fn reads_what_a_holder_took_it_for_to_the_millisecond() {
+        let held = tenure::held(released(), "demo-0/u/i", MicroTime(jiff::Timestamp::UNIX_EPOCH), 1_700);
+        assert_eq!(held.spec.as_ref().and_then(|spec| spec.lease_duration_seconds), Some(2));
+        assert_eq!(read(&held, Duration::ZERO).unwrap().duration, Some(Duration::from_millis(1_700)));
     }
 
     #[test]

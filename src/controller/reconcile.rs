@@ -8,6 +8,7 @@ use super::{
     act::{act, publish},
     context::Context,
     error::{Class, Error},
+    leases::PairKey,
     observe::observe,
 };
 use crate::{
@@ -29,14 +30,24 @@ pub(crate) async fn reconcile(pair: Arc<Guarded>, context: Arc<Context>) -> Resu
         publish(&context, pair.object_ref(&()), true, error.label(), error.to_string());
         return Err(error);
     }
+    let looked = look_after(&key, &context).await;
+    if let Err(error) = &looked
+        && error.class() == Class::OperatorNeeded
+    {
+        publish(&context, pair.object_ref(&()), true, error.label(), error.to_string());
+    }
+    looked
+}
+
+async fn look_after(key: &PairKey, context: &Context) -> Result<Next, Error> {
     for _ in 0..STEPS {
-        let Some(seen) = observe(&context, &key).await? else {
-            context.memory.forget(&key);
+        let Some(seen) = observe(context, key).await? else {
+            context.memory.forget(key);
             return Ok(Next::await_change());
         };
         let decision = decide(&seen.observation);
         for action in decision.actions {
-            act(&context, &key, &seen, action).await?;
+            act(context, key, &seen, action).await?;
         }
         if decision.requeue_after > Duration::ZERO {
             return Ok(Next::requeue(decision.requeue_after));

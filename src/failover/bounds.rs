@@ -10,8 +10,8 @@ pub const HEARD: Duration = Duration::from_millis(3000);
 /// it costs a failover nothing unless the old active really goes on.
 pub const STILL_SERVING: Duration = Duration::from_millis(500);
 
-/// A standby further behind is not switched to by plan, and not chosen in a failover without a person's word: at the
-/// 6,000 operations a second at which Kudu applies pending ones, 10,000 are 1.7 s.
+/// A standby further behind does not count as in sync and is not switched to by plan: at the 6,000 operations a second at
+/// which Kudu applies pending ones, 10,000 are 1.7 s.
 pub const MAX_LAG_OPS: i64 = 10_000;
 
 /// After the fence, so long a better candidate is awaited before the best one heard is taken.
@@ -38,6 +38,21 @@ pub const REPLAY_PATIENCE: Duration = Duration::from_secs(120);
 /// try stops the service for a moment.
 pub const OWN_SWITCH_AGAIN: Duration = Duration::from_secs(600);
 
+/// Failovers within so long count against `spec.failover.failoversPerHour`.
+pub const FAILOVER_WINDOW: Duration = Duration::from_secs(3600);
+
+/// The pause before the first failover beyond the budget: a kudu-master that dies as soon as it is opened has shown that by then.
+pub const FIRST_PAUSE: Duration = Duration::from_secs(60);
+
+/// The longest pause: about as long as it takes to call a person.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(900);
+
+/// An old active that is still heard so long after its Lease was over needs a person: it should have been killed.
+pub const STILL_HEARD_LONG: Duration = Duration::from_secs(30);
+
+/// Receipts that are kept.
+pub const RECEIPTS: usize = 10;
+
 /// A pod that runs an old revision, is not ready and is not heard for so long may be replaced although the pair is not
 /// whole: it is of no use to anyone, and its new revision may be the cure.
 pub const USELESS_POD: Duration = Duration::from_secs(10);
@@ -53,6 +68,10 @@ pub const FRESH_NUMBERS: Duration = Duration::from_secs(10);
 
 /// By so much the wall clocks of two controllers may differ; clocks that NTP keeps differ by milliseconds.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(5);
+
+/// One that differs in nothing but the moments at which standbys were level is written so often: a third of the shortest
+/// `maxLossSeconds` that anybody would set for a failover without approval.
+pub const FRESH_MOMENTS: Duration = Duration::from_secs(20);
 
 /// At most so much time between two looks at a Lease counts as time in which it was seen unchanged: while the API server is
 /// away nobody can renew, and that says nothing about the holder.

@@ -4,15 +4,15 @@ use std::cmp::Reverse;
 
 use super::{
     action::Waiting,
-    bounds::{CHOICE_WAIT, MAX_LAG_OPS, TRY_AGAIN},
+    bounds::{CHOICE_WAIT, TRY_AGAIN},
     lease::LeaseSeen,
+    loss::{self, Approval, LostOps},
     observation::{MemberSeen, Observation},
-    promise,
+    policy, promise,
     switchover::Request,
 };
 use crate::{
     api::{MemberState, SwitchKind, SwitchRecord},
-    replication::terms,
     wal::OpId,
 };
 
@@ -59,7 +59,9 @@ pub(crate) fn choose(
 ) -> Result<Candidate, Waiting> {
     let candidates = candidates(seen, switch, lease);
     if let Some(to) = &switch.to {
-        return successor(to, candidates, recorded);
+        let successor = successor(to, candidates, recorded)?;
+        // With the old active's last op it loses nothing. Without, the old active died before it could hand over.
+        return if recorded.is_final { Ok(successor) } else { permit(seen, switch, lease, recorded, successor) };
     }
     let complete = |candidate: &Candidate| recorded.head.is_some_and(|head| candidate.inherited >= head);
     let all_heard = seen
@@ -67,36 +69,134 @@ pub(crate) fn choose(
         .filter(|member| switch.from.as_deref() != Some(&member.name))
         .all(|member| candidates.iter().any(|candidate| candidate.name == member.name));
     let waited = lease.unchanged_for >= CHOICE_WAIT;
-    let approved = approval(switch);
-    if approved.is_none()
-        && !candidates.is_empty()
-        && let Some(choice) = promise::choose(seen, switch, recorded, &candidates, waited)
-    {
-        return choice;
+    if let Some(approved) = candidates.iter().find(|candidate| is_approved(switch, candidate, recorded)) {
+        return if waited || all_heard { Ok(approved.clone()) } else { Err(a_moment()) };
     }
-    let named = approved.as_ref().and_then(Request::member);
-    let best = match named {
-        Some(name) => candidates.into_iter().find(|candidate| candidate.name == name),
-        None => candidates.into_iter().next(),
-    };
+    let itself = candidates.iter().find(|candidate| serves_again(switch, candidate, recorded));
+    if let Some(itself) = itself.filter(|_| policy::hold_in(seen, switch).is_some()) {
+        return Ok(itself.clone());
+    }
+    let named = named(switch);
+    if !candidates.is_empty()
+        && let Some(promised) = promise::choose(seen, switch, recorded, &candidates, waited)
+    {
+        let promised = promised?;
+        let other = candidates.into_iter().find(|candidate| named.as_ref() == Some(&candidate.name));
+        let chosen = other.filter(|other| other.inherited >= promised.inherited).unwrap_or(promised);
+        return unheld(seen, switch, recorded, chosen, waited);
+    }
+    let best = candidates.into_iter().find(|candidate| named.as_ref().is_none_or(|named| *named == candidate.name));
     let Some(best) = best else {
         return Err(none(seen, switch, waited));
     };
-    if complete(&best) && (recorded.is_final || all_heard) || approved.is_some() && waited {
-        return Ok(best);
+    if complete(&best) && recorded.is_final {
+        return unheld(seen, switch, recorded, best, waited);
     }
-    if !waited {
-        return Err(Waiting::briefly(
-            "WaitingForCandidates",
-            "the old active is fenced; waiting a moment for a member with more of its log",
-        ));
+    let no_better_one = waited || complete(&best) && all_heard;
+    if !no_better_one {
+        return Err(a_moment());
     }
-    too_much_loss(seen, &best, recorded).map_or(Ok(best), Err)
+    permit(seen, switch, lease, recorded, best)
 }
 
-/// The request by which a person accepts what a failover loses.
-fn approval(switch: &SwitchRecord) -> Option<Request> {
-    if switch.kind == SwitchKind::Failover { switch.request.as_deref().map(Request::parse) } else { None }
+fn a_moment() -> Waiting {
+    Waiting::briefly(
+        "WaitingForCandidates",
+        "the old active is fenced; waiting a moment for a member with more of its log",
+    )
+}
+
+/// Whether this is the old active's own log. Not when it may have followed another member that was tried, and cut its log to agree;
+/// when it was tried itself after that, it has served since, and followed nobody.
+pub(crate) fn is_itself(switch: &SwitchRecord, candidate: &Candidate) -> bool {
+    let followed_nobody = switch.tried.last().is_none_or(|last| switch.from.as_ref() == Some(&last.name));
+    followed_nobody && switch.from.as_ref() == Some(&candidate.name)
+}
+
+/// Whether this is the old active with all of its own log, which loses nothing.
+fn serves_again(switch: &SwitchRecord, candidate: &Candidate, recorded: Recorded) -> bool {
+    is_itself(switch, candidate) && recorded.head.is_none_or(|head| candidate.inherited >= head)
+}
+
+/// The member that a person asked for in a failover of their own.
+fn named(switch: &SwitchRecord) -> Option<String> {
+    let request = switch.request.as_deref().filter(|_| switch.kind == SwitchKind::Failover)?;
+    Request::parse(request).member().map(str::to_owned)
+}
+
+/// Whether a person approved that this candidate takes over, with what that loses.
+fn is_approved(switch: &SwitchRecord, candidate: &Candidate, recorded: Recorded) -> bool {
+    switch.approval.as_ref().is_some_and(|given| Approval::of(switch.epoch, candidate, recorded).is_given_by(given))
+}
+
+/// Whether this annotation's value approves that some member takes over.
+pub(crate) fn would_approve(
+    seen: &Observation,
+    switch: &SwitchRecord,
+    lease: &LeaseSeen,
+    recorded: Recorded,
+    value: &str,
+) -> bool {
+    let switch = SwitchRecord { approval: Some(value.to_owned()), ..switch.clone() };
+    candidates(seen, &switch, lease).iter().any(|candidate| is_approved(&switch, candidate, recorded))
+}
+
+/// The candidate, if a promise or the old active's last op shows that nothing is lost: only the mode and the budget can hold it.
+fn unheld(
+    seen: &Observation,
+    switch: &SwitchRecord,
+    recorded: Recorded,
+    candidate: Candidate,
+    waited: bool,
+) -> Result<Candidate, Waiting> {
+    match policy::hold_in(seen, switch).filter(|_| !serves_again(switch, &candidate, recorded)) {
+        None => Ok(candidate),
+        Some(_) if !waited => Err(a_moment()),
+        Some(hold) => Err(policy::ask(seen, hold, switch.epoch, &candidate, recorded)),
+    }
+}
+
+/// The candidate, if the spec allows what is lost.
+fn permit(
+    seen: &Observation,
+    switch: &SwitchRecord,
+    lease: &LeaseSeen,
+    recorded: Recorded,
+    candidate: Candidate,
+) -> Result<Candidate, Waiting> {
+    let candidate = unheld(seen, switch, recorded, candidate, true)?;
+    if serves_again(switch, &candidate, recorded) {
+        return Ok(candidate);
+    }
+    let lost = LostOps::between(recorded, candidate.inherited);
+    let window = loss::window(seen, switch, lease, &candidate);
+    match loss::broken_bound(&seen.pair.spec.failover, lost, window) {
+        None => Ok(candidate),
+        Some(broken) => Err(Waiting::stuck(
+            "LossNeedsApproval",
+            format!(
+                "{} is the best member that answers, but {broken}; bring the old active back, or accept the loss: {}",
+                candidate.name,
+                policy::proposal(seen, switch.epoch, &candidate, recorded)
+            ),
+        )),
+    }
+}
+
+/// Who could take over from an active that is lost and not fenced yet, the best one first, and what is known of its last op.
+pub(crate) fn proposals(seen: &Observation, active: &str, lease: &LeaseSeen) -> (Vec<Candidate>, Recorded) {
+    let recorded =
+        Recorded { head: lease.last_op().or_else(|| seen.known_head(active)), is_final: lease.last_op().is_some() };
+    let mut candidates: Vec<_> = seen
+        .standbys_of(active)
+        .filter_map(|member| {
+            let report = member.report().filter(|report| report.state != MemberState::Failed && report.has_catalog)?;
+            let head = report.head.filter(|_| report.master_stopped)?;
+            Some(Candidate { name: member.name.clone(), head, inherited: head })
+        })
+        .collect();
+    candidates.sort_by_key(|candidate| Reverse(candidate.inherited));
+    (candidates, recorded)
 }
 
 /// The successor of a planned switch, which takes over only with everything.
@@ -158,39 +258,4 @@ fn none(seen: &Observation, switch: &SwitchRecord, waited: bool) -> Waiting {
         .collect();
     let text = format!("no member can serve: {}; bring one back", each.join(", "));
     if waited { Waiting::stuck("NoCandidate", text) } else { Waiting::briefly("WaitingForCandidates", text) }
-}
-
-/// Why the best candidate is not taken without a person's word, when it is not.
-fn too_much_loss(seen: &Observation, best: &Candidate, recorded: Recorded) -> Option<Waiting> {
-    let head = recorded.head?;
-    let reign = |op: OpId| terms::epoch_of(op.term);
-    let loss = if reign(best.inherited) < reign(head) {
-        format!(
-            "it never followed the last reign: its log ends at {}, the old active's at {head} or later",
-            best.inherited
-        )
-    } else if head.index - best.inherited.index > MAX_LAG_OPS {
-        format!(
-            "its log ends at {}, the old active's at {head} or later, and more than {MAX_LAG_OPS} operations would be lost",
-            best.inherited
-        )
-    } else {
-        return None;
-    };
-    Some(Waiting::stuck(
-        "LossNeedsApproval",
-        format!(
-            "the best member that answers is {}, but {loss}; bring the old active back, or accept the loss: {}",
-            best.name,
-            how_to_approve(seen, &best.name)
-        ),
-    ))
-}
-
-/// The command by which a person accepts what a failover to `member` loses.
-pub(crate) fn how_to_approve(seen: &Observation, member: &str) -> String {
-    let name = seen.name();
-    let namespace = seen.pair.metadata.namespace.as_deref().unwrap_or("default");
-    let tag = seen.next_epoch();
-    format!("kubectl annotate -n {namespace} kmp {name} --overwrite kudupair.io/switchover={member}@{tag}")
 }

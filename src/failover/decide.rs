@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use super::{
     action::{Action, Decision, Step, Waiting},
-    bounds::{FRESH_NUMBERS, LOOK_IN_PEACE, LOOK_IN_SWITCH},
+    bounds::{FRESH_MOMENTS, FRESH_NUMBERS, LOOK_IN_PEACE, LOOK_IN_SWITCH},
     fence, initialize,
     observation::Observation,
     overview, peace, promote, rolling,
     switchover::Request,
 };
-use crate::api::{PairStatus, SwitchRecord, SwitchStep};
+use crate::api::{FailoverMode, PairStatus, SwitchRecord, SwitchStep};
 
 /// What to do now.
 pub fn decide(seen: &Observation) -> Decision {
@@ -31,7 +31,9 @@ pub fn decide(seen: &Observation) -> Decision {
             let requeue_after = when_to_look(&status, &actions, waiting.as_ref());
             let shown = overview::complete(seen, status.clone(), waiting.as_ref());
             if is_worth_writing(seen, &status, &shown) {
+                let event = overview::new_trouble(&status, &shown, waiting.as_ref());
                 actions.push(Action::WriteStatus(Box::new(shown)));
+                actions.extend(event.map(Action::Event));
             }
             Decision { actions, requeue_after }
         }
@@ -55,8 +57,9 @@ fn switching(seen: &Observation, status: &PairStatus, switch: &SwitchRecord) -> 
         SwitchStep::Promoting => promote::step(seen, status, switch),
         SwitchStep::Repointing => promote::repoint(seen, status, switch),
     };
-    // A failover that has chosen nobody yet may still come to need a person's word, and then the request is that word.
-    let undecided = switch.step == SwitchStep::Fencing && switch.to.is_none();
+    // With the mode Off a failover that has chosen nobody yet may still come to need a request, and then this is it.
+    let off = seen.pair.spec.failover.mode == FailoverMode::Off;
+    let undecided = off && switch.step == SwitchStep::Fencing && switch.to.is_none() && switch.request.is_none();
     match (&step, Request::pending(seen, status)) {
         (Step::Act { waiting: Some(_), .. }, Some(request)) if !undecided => {
             let why = format!("a {:?} to epoch {} is under way; wait until it has ended", switch.kind, switch.epoch);
@@ -95,12 +98,24 @@ fn is_worth_writing(seen: &Observation, before: &PairStatus, after: &PairStatus)
     if before == after {
         return false;
     }
-    let stale = seen.status_written_ago.is_none_or(|ago| ago >= FRESH_NUMBERS);
-    stale || without_numbers(before) != without_numbers(after)
+    let ago = seen.status_written_ago;
+    if without_numbers(before) != without_numbers(after) {
+        return true;
+    }
+    let numbers_changed = without_moments(before) != without_moments(after);
+    ago.is_none_or(|ago| ago >= if numbers_changed { FRESH_NUMBERS } else { FRESH_MOMENTS })
+}
+
+fn without_moments(status: &PairStatus) -> PairStatus {
+    let mut status = status.clone();
+    for member in &mut status.members {
+        member.caught_up_at = None;
+    }
+    status
 }
 
 fn without_numbers(status: &PairStatus) -> PairStatus {
-    let mut status = status.clone();
+    let mut status = without_moments(status);
     // Whether the lag is known at all is news; how large it is, is a number.
     status.lag = status.lag.filter(|lag| lag == overview::LAG_UNKNOWN);
     status.lag_sampled_at = None;

@@ -54,22 +54,12 @@ pub(crate) fn step(seen: &Observation, status: &PairStatus) -> Step {
         ),
     };
     let switch = SwitchRecord {
-        kind: SwitchKind::Initialize,
-        epoch,
-        step: SwitchStep::Promoting,
-        from: None,
         gate: first.adopted.as_ref().map(|adopted| adopted.head),
         to: Some(first.to),
-        tried: Vec::new(),
-        request: None,
         recorded_head: first.adopted.map(|adopted| adopted.head),
-        recorded_head_final: false,
-        sync: None,
-        lost_at: None,
-        started_at: seen.now.into(),
         fenced_at: Some(seen.now.into()),
-        replayed_at: None,
-        waiting_for: None,
+        why: Some(note.clone()),
+        ..SwitchRecord::new(SwitchKind::Initialize, epoch, SwitchStep::Promoting, seen.now)
     };
     let status = PairStatus { catalog: Some(catalog), switch: Some(switch), ..status.clone() };
     Step::remember_and_tell(status, PairEvent::normal("Initializing", note))

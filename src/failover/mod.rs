@@ -5,17 +5,20 @@
 
 pub mod action;
 pub mod bounds;
+mod budget;
 mod choose;
 pub mod decide;
 mod encryption;
 mod fence;
 mod initialize;
 pub mod lease;
+mod loss;
 pub mod member;
 pub mod observation;
 pub mod order;
 mod overview;
 mod peace;
+mod policy;
 mod promise;
 mod promote;
 pub mod receipt;

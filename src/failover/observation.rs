@@ -189,6 +189,47 @@ impl Observation {
         Some((active_head.index - report.head?.index).max(0))
     }
 
+    /// The moment so long before now.
+    pub(crate) fn ago(&self, ago: Duration) -> Timestamp {
+        self.now.checked_sub(ago).unwrap_or(self.now)
+    }
+
+    /// The last moment at which `member` is known to have had all of the log of `active` in the reign of the status, as far as this
+    /// process knows or the status remembers.
+    pub(crate) fn caught_up_at(&self, member: &MemberSeen, active: &str) -> Option<Timestamp> {
+        let status = self.pair.status.as_ref()?;
+        let remembered = status.members.iter().find(|before| before.name == member.name);
+        // What lies ahead was recorded by a clock that was wrong, and would make a loss look young for as long.
+        let lies_ahead =
+            |at: &Timestamp| Duration::try_from(at.duration_since(self.now)).is_ok_and(|ahead| ahead > CLOCK_SKEW);
+        let remembered = remembered.and_then(|before| before.caught_up_at.as_ref()).map(|at| at.0);
+        let remembered = remembered.filter(|at| !lies_ahead(at));
+        let of_this_reign =
+            |member: &&MemberSeen| member.heard.as_ref().is_some_and(|heard| heard.report.epoch == status.epoch);
+        let heard = Some(member).filter(of_this_reign).and_then(|member| member.heard.as_ref());
+        let seen = heard.and_then(|Heard { report, ago }| {
+            let has = |head: OpId| report.head.is_some_and(|own| own >= head);
+            let told = report.active_head.filter(|head| has(*head)).and(report.active_heard_milliseconds_ago);
+            let told = told.map(|heard| ago.saturating_add(Duration::from_millis(heard)));
+            let active = self.member(active).filter(of_this_reign).and_then(|active| active.heard.as_ref());
+            let compared = active.filter(|active| active.report.head.is_some_and(has)).map(|active| active.ago);
+            let measured = active.and_then(|active| {
+                let lag = active.report.standbys.iter().find(|standby| standby.member == member.name)?.lag?;
+                let behind = lag.sample_milliseconds_ago.saturating_add(lag.milliseconds?);
+                Some(active.ago.saturating_add(Duration::from_millis(behind)))
+            });
+            told.into_iter().chain(compared).chain(measured).min()
+        });
+        remembered.max(seen.map(|ago| self.ago(ago)))
+    }
+
+    /// The last op that `active` is known to have acknowledged in the reign of the status: the highest that it said it applied.
+    pub(crate) fn known_acknowledged(&self, active: &str) -> Option<OpId> {
+        let epoch = self.pair.status.as_ref().map(|status| status.epoch)?;
+        let heard = self.member(active)?.heard.as_ref()?;
+        heard.report.applied_head.filter(|_| heard.report.epoch == epoch)
+    }
+
     /// Somebody who has heard `active` serve just now, although its Lease is over.
     pub fn still_serving<'a>(&'a self, active: &'a str) -> Option<&'a str> {
         if self.report(active).is_some_and(|report| report.master_stopped) {

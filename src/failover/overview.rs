@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 
 use super::{
-    action::Waiting,
+    action::{PairEvent, Waiting},
     bounds::HEARD,
     encryption,
     member::LagReport,
     observation::{MemberSeen, Observation},
-    rolling,
+    policy, rolling, switchover,
 };
 use crate::api::{MemberState, MemberStatus, PairStatus, Phase, Role, SwitchKind};
 
@@ -35,9 +35,21 @@ pub(crate) fn complete(seen: &Observation, memory: PairStatus, waiting: Option<&
         Some(active) => lag_of_the_best(seen, active),
         None => (None, None),
     };
+    if let Some(answer) = switchover::dry_run(seen, &status) {
+        status.switchover_dry_run = Some(answer);
+    }
     status.phase = Some(phase(seen, &status, waiting));
     status.conditions = conditions(seen, &status, waiting);
     status
+}
+
+/// The event that tells of what a person has to see to, when it begins to stand in the condition `Ready`.
+pub(crate) fn new_trouble(before: &PairStatus, after: &PairStatus, waiting: Option<&Waiting>) -> Option<PairEvent> {
+    let waiting = waiting.filter(|waiting| waiting.stuck)?;
+    let says = |status: &PairStatus| {
+        status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.reason == waiting.reason)
+    };
+    (says(after) && !says(before)).then(|| PairEvent::warning(waiting.reason, waiting.text.clone()))
 }
 
 fn phase(seen: &Observation, status: &PairStatus, waiting: Option<&Waiting>) -> Phase {
@@ -92,6 +104,7 @@ fn member_status(seen: &Observation, status: &PairStatus, member: &MemberSeen) -
         lag.as_ref().map(|lag| MicroTime(lag.sampled_at)).or_else(|| active.and_then(|_| sampled_before()));
     let lag = lag.filter(|lag| lag.is_recent).map(|lag| lag.report);
     let number = |number: Option<u64>| number.and_then(|number| i64::try_from(number).ok());
+    let caught_up_at = || active.and_then(|active| seen.caught_up_at(member, active)).map(Into::into);
     match member.report() {
         Some(report) => MemberStatus {
             name: member.name.clone(),
@@ -102,6 +115,7 @@ fn member_status(seen: &Observation, status: &PairStatus, member: &MemberSeen) -
             lag_bytes: number(lag.and_then(|lag| lag.bytes)),
             lag_milliseconds: number(lag.and_then(|lag| lag.milliseconds)),
             lag_sampled_at,
+            caught_up_at: caught_up_at(),
             pending_ops: number(report.pending_ops),
             predicted_replay_milliseconds: number(report.predicted_replay_milliseconds),
             message: report.message.clone(),
@@ -115,6 +129,7 @@ fn member_status(seen: &Observation, status: &PairStatus, member: &MemberSeen) -
             lag_bytes: None,
             lag_milliseconds: None,
             lag_sampled_at,
+            caught_up_at: caught_up_at(),
             pending_ops: None,
             predicted_replay_milliseconds: None,
             message: Some(silence(member).to_owned()),
@@ -196,6 +211,8 @@ fn conditions(seen: &Observation, status: &PairStatus, waiting: Option<&Waiting>
         catalog_formatted(status),
         switching(status, waiting),
         spec_accepted(seen, status),
+        rolling::condition(seen, status),
+        policy::condition(seen, status),
         encryption::condition(seen),
         paused(seen),
     ];
@@ -236,7 +253,10 @@ fn ready(seen: &Observation, status: &PairStatus, waiting: Option<&Waiting>) -> 
             let reason = waiting.map_or("ActiveLost", |waiting| waiting.reason);
             said("Ready", false, reason, why(&format!("{active} does not hold its Lease")))
         }
-        Serving::Starting(state) => said("Ready", false, "ActiveNotServing", format!("{active} is {state:?}")),
+        Serving::Starting(state) => match waiting.filter(|waiting| waiting.stuck) {
+            Some(waiting) => said("Ready", false, waiting.reason, waiting.text.clone()),
+            None => said("Ready", false, "ActiveNotServing", format!("{active} is {state:?}")),
+        },
         _ if seen.service_active.as_deref() != Some(active) => {
             said("Ready", false, "ServiceElsewhere", format!("the Service does not select {active} yet"))
         }

@@ -2,15 +2,17 @@
 
 use super::{
     action::{Action, PairEvent, Step, Waiting},
-    choose::how_to_approve,
+    choose,
     fence::still_heard,
     lease::LeaseSeen,
+    loss::Approval,
     member::MemberReport,
     observation::Observation,
+    policy::{self, Hold},
     promise, receipt, rolling,
     switchover::{self, Request},
 };
-use crate::api::{MemberState, PairStatus, SwitchKind, SwitchRecord, SwitchStep, names::SWITCHOVER_ANY};
+use crate::api::{Answer, MemberState, PairStatus, RequestAnswer, SwitchKind, SwitchRecord, SwitchStep};
 
 /// One step of a pair that has an active and no switch under way.
 pub(crate) fn step(seen: &Observation, status: &PairStatus, active: &str) -> Step {
@@ -24,10 +26,12 @@ pub(crate) fn step(seen: &Observation, status: &PairStatus, active: &str) -> Ste
         return raise(seen, status, lease).and(objects);
     }
     if lease.over(seen.lease_duration()) || lease.epoch > status.epoch {
-        return lost(seen, status, active, lease).and(objects);
+        return lost(seen, status, active, lease).and(objects).and(rolling::unblock(seen));
     }
-    if seen.pair.spec.failover.automatic && has_failed(seen, status, active) {
-        return failover(seen, status, active, lease, None);
+    // Where the operator may not fail over by itself, a switch that a person asks for is as good and loses nothing.
+    let asked = || policy::hold(seen, status).is_some() && Request::pending(seen, status).is_some();
+    if has_failed(seen, status, active) && !asked() {
+        return lost(seen, status, active, lease).and(objects);
     }
     if let Some(step) = receipt::amend(seen, status) {
         return step;
@@ -75,36 +79,60 @@ fn raise(seen: &Observation, status: &PairStatus, lease: &LeaseSeen) -> Step {
     Step::wait(Waiting::briefly("LeaseBehind", text))
 }
 
-/// The active's Lease is over: begins a failover, or says why not.
+/// The active's Lease is over, or it says that it cannot go on: begins a failover, or says why not.
 fn lost(seen: &Observation, status: &PairStatus, active: &str, lease: &LeaseSeen) -> Step {
     let witness = if lease.released() { None } else { seen.still_serving(active) };
     if let Some(witness) = witness {
-        return Step::wait(still_heard(witness, active));
+        let beyond = lease.unchanged_for.saturating_sub(seen.lease_duration());
+        return Step::wait(still_heard(witness, active, beyond));
+    }
+    let Some(hold) = policy::hold(seen, status) else {
+        return failover(seen, status, active, lease, Word::None);
+    };
+    if comes_back(seen, status, active, lease) {
+        return failover(seen, status, active, lease, Word::None);
     }
     let request = Request::pending(seen, status);
-    if seen.pair.spec.failover.automatic {
-        return failover(seen, status, active, lease, None);
+    if hold == Hold::Off {
+        return match request {
+            Some(request) if request.member().is_none_or(|member| seen.is_wanted(member)) => {
+                failover(seen, status, active, lease, Word::Request(&request))
+            }
+            Some(request) => request.refuse(status, &switchover::no_member(seen, &request.value)),
+            None => Step::wait(policy::off(seen)),
+        };
     }
+    let (candidates, recorded) = choose::proposals(seen, active, lease);
+    let epoch = seen.next_epoch();
+    let approves =
+        |value: &&str| candidates.iter().any(|candidate| Approval::of(epoch, candidate, recorded).is_given_by(value));
+    if let Some(value) = policy::annotation(seen).filter(approves) {
+        return failover(seen, status, active, lease, Word::Approval(value));
+    }
+    let waiting = match candidates.first() {
+        Some(best) => policy::ask(seen, hold, epoch, best, recorded),
+        None => Waiting::stuck(
+            "NoCandidate",
+            format!("{active} is lost and no member answers that could take over from it; bring one of them back"),
+        ),
+    };
     match request {
-        Some(request) if request.member().is_none_or(|member| seen.is_wanted(member)) => {
-            failover(seen, status, active, lease, Some(&request))
-        }
-        Some(request) => {
-            let why = format!(
-                "{:?} is no member of this pair; name one of {}, or any",
-                request.value,
-                seen.wanted().join(", ")
-            );
-            request.refuse(status, &why)
-        }
-        None => Step::wait(Waiting::stuck(
-            "FailoverNotAutomatic",
-            format!(
-                "{active} is lost and spec.failover.automatic is false; set it to true, or fail over once: {}",
-                how_to_approve(seen, SWITCHOVER_ANY)
-            ),
-        )),
+        Some(request) => request.refuse(status, &waiting.text),
+        None => Step::wait(waiting),
     }
+}
+
+/// Whether the old active itself is there to serve again, and needs a new reign for that: it gave its Lease back.
+fn comes_back(seen: &Observation, status: &PairStatus, active: &str, lease: &LeaseSeen) -> bool {
+    let may_not_take_it = lease.released() || lease.epoch > status.epoch;
+    let stays = seen.member(active).and_then(|member| member.pod.as_ref()).is_some_and(|pod| !pod.deleting);
+    let able = seen.report(active).is_some_and(|report| {
+        report.has_catalog
+            && report.master_stopped
+            && report.state != MemberState::Failed
+            && report.head >= lease.last_op()
+    });
+    may_not_take_it && stays && able
 }
 
 /// Whether the active says itself that it cannot go on, although it holds its Lease, and another member could. Its Lease does
@@ -120,38 +148,26 @@ fn has_failed(seen: &Observation, status: &PairStatus, active: &str) -> bool {
         .any(|report| report.has_catalog && !failed(report))
 }
 
-fn failover(
-    seen: &Observation,
-    status: &PairStatus,
-    active: &str,
-    lease: &LeaseSeen,
-    request: Option<&Request>,
-) -> Step {
+/// By whose word a failover begins.
+enum Word<'a> {
+    /// Nobody's.
+    None,
+    /// A person asked for it.
+    Request(&'a Request),
+    /// A person approved it.
+    Approval(&'a str),
+}
+
+fn failover(seen: &Observation, status: &PairStatus, active: &str, lease: &LeaseSeen, word: Word<'_>) -> Step {
     let epoch = seen.next_epoch();
-    let lost_at = seen.now.checked_sub(lease.unchanged_for).unwrap_or(seen.now);
-    let switch = SwitchRecord {
-        kind: SwitchKind::Failover,
-        epoch,
-        step: SwitchStep::Fencing,
-        from: Some(active.to_owned()),
-        to: None,
-        tried: Vec::new(),
-        request: request.map(|request| request.value.clone()),
-        gate: None,
-        recorded_head: lease.last_op().or_else(|| seen.known_head(active)),
-        recorded_head_final: lease.last_op().is_some(),
-        sync: promise::of(status, lease),
-        lost_at: Some(lost_at.into()),
-        started_at: seen.now.into(),
-        fenced_at: None,
-        replayed_at: None,
-        waiting_for: None,
-    };
+    let over = lease.over(seen.lease_duration());
+    let is_dead = over || seen.report(active).is_some_and(|report| report.master_stopped);
     let why = if lease.released() {
-        format!("{active} released its Lease")
+        let going = seen.member(active).and_then(|member| member.pod.as_ref()).is_some_and(|pod| pod.deleting);
+        format!("{active} released its Lease{}", if going { ", its pod is being deleted" } else { "" })
     } else if lease.epoch > status.epoch {
         format!("somebody raised the Lease to epoch {}", lease.epoch)
-    } else if !lease.over(seen.lease_duration()) {
+    } else if !over {
         let message = seen.report(active).and_then(|report| report.message.as_deref());
         format!("{active} cannot go on: {}", message.unwrap_or("it does not say why"))
     } else if lease.holder.is_none() {
@@ -159,9 +175,31 @@ fn failover(
     } else {
         format!("{active} did not renew its Lease for {:.1} s", lease.unchanged_for.as_secs_f64())
     };
+    let (request, approval) = match word {
+        Word::None => (None, None),
+        Word::Request(request) => (Some(request), None),
+        Word::Approval(value) => (None, Some(value.to_owned())),
+    };
+    let switch = SwitchRecord {
+        from: Some(active.to_owned()),
+        request: request.map(|request| request.value.clone()),
+        approval: approval.clone(),
+        recorded_head: lease.last_op().or_else(|| seen.known_head(active)),
+        recorded_head_final: lease.last_op().is_some(),
+        sync: promise::of(status, lease),
+        acknowledged_head: seen.known_acknowledged(active),
+        lost_at: Some(seen.ago(lease.unchanged_for).into()),
+        dead_at: is_dead.then(|| seen.now.into()),
+        why: Some(why.clone()),
+        ..SwitchRecord::new(SwitchKind::Failover, epoch, SwitchStep::Fencing, seen.now)
+    };
     let mut status = PairStatus { switch: Some(switch), ..status.clone() };
+    let message = format!("{active} is lost; failing over to epoch {epoch}");
     if let Some(request) = request {
-        status.switchover = Some(request.accept(format!("{active} is lost; failing over to epoch {epoch}")));
+        status.switchover = Some(request.accept(message.clone()));
+    }
+    if let Some(request) = approval {
+        status.approval = Some(RequestAnswer { request, answer: Answer::Accepted, message });
     }
     Step::remember_and_tell(
         status,

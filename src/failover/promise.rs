@@ -6,9 +6,10 @@
 
 use super::{
     action::Waiting,
-    choose::{Candidate, Recorded, how_to_approve},
+    choose::{Candidate, Recorded, is_itself},
     lease::LeaseSeen,
     observation::Observation,
+    policy,
 };
 use crate::api::{PairStatus, SwitchRecord, SyncRecord, WhenDegraded};
 
@@ -44,11 +45,10 @@ pub(crate) fn choose(
     waited: bool,
 ) -> Option<Result<Candidate, Waiting>> {
     let promise = switch.sync.as_ref()?;
-    // The old active's own log has everything, unless it followed another one that was tried and cut its log to agree.
-    let followed_nobody = switch.tried.iter().all(|tried| switch.from.as_ref() == Some(&tried.name));
+    // The old active's own log has everything.
     let complete = |candidate: &&Candidate| {
-        let is_itself = followed_nobody && switch.from.as_ref() == Some(&candidate.name);
-        (recorded.is_final || is_itself) && recorded.head.is_some_and(|head| candidate.inherited >= head)
+        (recorded.is_final || is_itself(switch, candidate))
+            && recorded.head.is_some_and(|head| candidate.inherited >= head)
     };
     if let Some(complete) = candidates.iter().find(complete) {
         return Some(Ok(complete.clone()));
@@ -56,7 +56,7 @@ pub(crate) fn choose(
     let Some(needed) = promise.witnesses() else {
         return match seen.pair.spec.failover.when_degraded {
             WhenDegraded::Promote => None,
-            WhenDegraded::Refuse => Some(Err(alone(seen, switch, candidates, waited))),
+            WhenDegraded::Refuse => Some(Err(alone(seen, switch, recorded, candidates, waited))),
         };
     };
     let is_witness = |candidate: &&Candidate| {
@@ -65,16 +65,22 @@ pub(crate) fn choose(
     let witnesses: Vec<_> = candidates.iter().filter(is_witness).collect();
     Some(match witnesses.first() {
         Some(best) if witnesses.len() >= needed => Ok((*best).clone()),
-        _ => Err(too_few(seen, switch, promise, needed, candidates, waited)),
+        _ => Err(too_few(seen, switch, recorded, (promise, needed), candidates, waited)),
     })
 }
 
-fn alone(seen: &Observation, switch: &SwitchRecord, candidates: &[Candidate], waited: bool) -> Waiting {
+fn alone(
+    seen: &Observation,
+    switch: &SwitchRecord,
+    recorded: Recorded,
+    candidates: &[Candidate],
+    waited: bool,
+) -> Waiting {
     let from = switch.from.as_deref().unwrap_or("the old active");
     let text = format!(
         "{from} may be the only one that has what it acknowledged last, and spec.failover.whenDegraded is Refuse; bring it \
          back{}",
-        or_accept(seen, candidates)
+        or_accept(seen, switch, recorded, candidates)
     );
     wait("DegradedNeedsApproval", text, waited)
 }
@@ -82,8 +88,8 @@ fn alone(seen: &Observation, switch: &SwitchRecord, candidates: &[Candidate], wa
 fn too_few(
     seen: &Observation,
     switch: &SwitchRecord,
-    promise: &SyncRecord,
-    needed: usize,
+    recorded: Recorded,
+    (promise, needed): (&SyncRecord, usize),
     candidates: &[Candidate],
     waited: bool,
 ) -> Waiting {
@@ -93,14 +99,15 @@ fn too_few(
         "{needed} of {} must answer and be able to serve, so that one of them has all that {from} acknowledged; bring them or \
          {from} back{}",
         members.join(", "),
-        or_accept(seen, candidates)
+        or_accept(seen, switch, recorded, candidates)
     );
     wait("PromiseNeedsMembers", text, waited)
 }
 
-fn or_accept(seen: &Observation, candidates: &[Candidate]) -> String {
+fn or_accept(seen: &Observation, switch: &SwitchRecord, recorded: Recorded, candidates: &[Candidate]) -> String {
     candidates.first().map_or_else(String::new, |best| {
-        format!(", or accept the loss of acknowledged operations: {}", how_to_approve(seen, &best.name))
+        let proposal = policy::proposal(seen, switch.epoch, best, recorded);
+        format!(", or accept the loss of acknowledged operations: {proposal}")
     })
 }
 

@@ -1,5 +1,7 @@
 //! The steps Promoting and Repointing: the chosen member comes to serve, the Service follows it, the switch ends.
 
+use std::time::Duration;
+
 use super::{
     action::{Action, Step, Waiting},
     bounds::{REPLAY_PATIENCE, TAKE_LEASE, TAKE_LEASE_UNHEARD},
@@ -33,12 +35,30 @@ pub(crate) fn step(seen: &Observation, status: &PairStatus, switch: &SwitchRecor
         };
         return Step::remember(with(status, record));
     }
-    let text = if lease.holder_member() == Some(to) {
-        format!("waiting until {to} has applied the operations of its log")
-    } else {
-        format!("waiting until {to} takes the Lease")
-    };
-    Step::wait(Waiting::briefly("Promoting", text)).and(objects)
+    Step::wait(not_yet(seen, switch, lease, to)).and(objects)
+}
+
+/// Why the chosen member does not serve yet. There is no better one, or it would be that one's turn.
+fn not_yet(seen: &Observation, switch: &SwitchRecord, lease: &LeaseSeen, to: &str) -> Waiting {
+    if lease.holder_member() != Some(to) {
+        return Waiting::briefly("Promoting", format!("waiting until {to} takes the Lease"));
+    }
+    let text = format!("waiting until {to} has applied the operations of its log");
+    if waited(seen, switch) < REPLAY_PATIENCE {
+        return Waiting::briefly("Promoting", text);
+    }
+    Waiting::stuck(
+        "PromotionSlow",
+        format!(
+            "{text}, for more than {} s, and no other member could take over; see the logs of its containers, or bring another \
+             member back",
+            REPLAY_PATIENCE.as_secs()
+        ),
+    )
+}
+
+fn waited(seen: &Observation, switch: &SwitchRecord) -> Duration {
+    switch.fenced_at.as_ref().map_or_else(Duration::default, |fenced| seen.since(fenced.0))
 }
 
 /// One step while the Service is pointed at the member that serves already. It is not asked whether it still does: it has
@@ -59,7 +79,15 @@ fn raise(seen: &Observation, switch: &SwitchRecord, lease: &LeaseSeen) -> Step {
         let resource_version = lease.resource_version.clone();
         return Step::act(Action::FenceLease { resource_version, epoch: switch.epoch });
     }
-    Step::wait(Waiting::briefly("Promoting", "waiting until the Lease of an earlier reign is over"))
+    let holder = lease.holder.as_deref().unwrap_or("nobody");
+    let text = format!("waiting until the Lease of an earlier reign is over; {holder} holds it");
+    if waited(seen, switch) < REPLAY_PATIENCE {
+        return Step::wait(Waiting::briefly("Promoting", text));
+    }
+    let text = format!(
+        "{text} and renews it, though no member of the pair was told to: stop it, or delete the Lease once it is dead"
+    );
+    Step::wait(Waiting::stuck("LeaseOfAnEarlierReign", text))
 }
 
 fn serves(seen: &Observation, switch: &SwitchRecord, lease: &LeaseSeen, to: &str) -> bool {
@@ -87,7 +115,7 @@ fn given_up(seen: &Observation, switch: &SwitchRecord, lease: &LeaseSeen, to: &s
         if lease.over(seen.lease_duration()) {
             return Some(format!("{to} did not renew the Lease"));
         }
-        let waited = switch.fenced_at.as_ref().map_or_else(Default::default, |fenced| seen.since(fenced.0));
+        let waited = waited(seen, switch);
         let patience = match switch.kind {
             SwitchKind::Switchover => seen.switchover_timeout(),
             SwitchKind::Initialize | SwitchKind::Failover => REPLAY_PATIENCE,
@@ -124,6 +152,7 @@ fn again(seen: &Observation, status: &PairStatus, switch: &SwitchRecord, why: St
         gate: None,
         fenced_at: None,
         waiting_for: None,
+        why: receipt::then(switch, &why),
         ..switch.clone()
     };
     let to = switch.to.clone().unwrap_or_default();
@@ -133,6 +162,7 @@ fn again(seen: &Observation, status: &PairStatus, switch: &SwitchRecord, why: St
         let released = seen.lease.as_ref().and_then(LeaseSeen::last_op);
         record.recorded_head = released.or_else(|| switch.recorded_head.max(seen.known_head(&to)));
         record.recorded_head_final = released.is_some();
+        record.dead_at = None;
         head = None;
     }
     record.tried.retain(|tried| tried.name != to);

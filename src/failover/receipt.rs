@@ -6,10 +6,11 @@ use jiff::Timestamp;
 
 use super::{
     action::{PairEvent, Step},
+    bounds::RECEIPTS,
     observation::Observation,
 };
 use crate::{
-    api::{Answer, PairStatus, Receipt, SwitchKind, SwitchOutcome, SwitchRecord, SwitchoverAnswer},
+    api::{Answer, PairStatus, Receipt, RequestAnswer, SwitchKind, SwitchOutcome, SwitchRecord},
     replication::terms,
     wal::OpId,
 };
@@ -21,22 +22,9 @@ pub const UNKNOWN: &str = "unknown";
 pub(crate) fn finish(seen: &Observation, status: &PairStatus, switch: &SwitchRecord, to: String) -> Step {
     let receipt = receipt(switch, to.clone(), seen.now);
     let text = text(&receipt);
-    let mut status = PairStatus {
-        active: Some(to),
-        epoch: switch.epoch,
-        switch: None,
-        last_switch: Some(receipt.clone()),
-        ..status.clone()
-    };
+    let mut status = PairStatus { active: Some(to), epoch: switch.epoch, ..ended(status, switch, &receipt, &text) };
     if let Some(catalog) = &mut status.catalog {
         catalog.formatted = true;
-    }
-    if let Some(request) = &switch.request {
-        let answer = match receipt.outcome {
-            SwitchOutcome::Completed => Answer::Completed,
-            SwitchOutcome::RolledBack => Answer::RolledBack,
-        };
-        status.switchover = Some(SwitchoverAnswer { request: request.clone(), answer, message: text.clone() });
     }
     let event = match (receipt.kind, receipt.outcome) {
         (SwitchKind::Initialize, _) => PairEvent::normal("Initialized", text),
@@ -45,6 +33,45 @@ pub(crate) fn finish(seen: &Observation, status: &PairStatus, switch: &SwitchRec
         (SwitchKind::Switchover, SwitchOutcome::RolledBack) => PairEvent::warning("SwitchoverRolledBack", text),
     };
     Step::remember_and_tell(status, event)
+}
+
+/// Undoes a switch whose old active still holds its Lease and serves: nothing has changed but the record.
+pub(crate) fn undo(seen: &Observation, status: &PairStatus, switch: &SwitchRecord, active: &str) -> Step {
+    let why = format!("{active} did not stand down within {} s", (seen.switchover_timeout() * 2).as_secs());
+    let record = SwitchRecord { epoch: status.epoch, why: then(switch, &why), ..switch.clone() };
+    let receipt = Receipt {
+        ops_lost: "0".to_owned(),
+        promoted_head: None,
+        outcome: SwitchOutcome::RolledBack,
+        ..receipt(&record, active.to_owned(), seen.now)
+    };
+    let text = format!("{why}: {active} serves on in epoch {}, nothing was changed", status.epoch);
+    let event = PairEvent::warning("SwitchUndone", text.clone());
+    Step::remember_and_tell(ended(status, switch, &receipt, &text), event)
+}
+
+/// The memory without the switch and with its receipt, and the requests that asked for it answered.
+fn ended(status: &PairStatus, switch: &SwitchRecord, receipt: &Receipt, text: &str) -> PairStatus {
+    let answer = match receipt.outcome {
+        SwitchOutcome::Completed => Answer::Completed,
+        SwitchOutcome::RolledBack => Answer::RolledBack,
+    };
+    let answered = |request: &String| RequestAnswer { request: request.clone(), answer, message: text.to_owned() };
+    let before = status.switches.iter().take(RECEIPTS - 1).cloned();
+    PairStatus {
+        switch: None,
+        last_switch: Some(receipt.clone()),
+        switches: std::iter::once(receipt.clone()).chain(before).collect(),
+        switchover: switch.request.as_ref().map(answered).or_else(|| status.switchover.clone()),
+        approval: switch.approval.as_ref().map(answered).or_else(|| status.approval.clone()),
+        ..status.clone()
+    }
+}
+
+/// Why the switch was begun, and what came in its way last.
+pub(crate) fn then(switch: &SwitchRecord, why: &str) -> Option<String> {
+    let begun = switch.why.as_deref().map(|before| before.split("; then ").next().unwrap_or(before));
+    Some(begun.map_or_else(|| why.to_owned(), |begun| format!("{begun}; then {why}")))
 }
 
 /// The receipt of a switch that ends now.
@@ -63,6 +90,7 @@ pub fn receipt(switch: &SwitchRecord, to: String, now: Timestamp) -> Receipt {
         ops_lost: ops_lost(switch, &to, promoted),
         to,
         tried: switch.tried.iter().map(|tried| tried.name.clone()).collect(),
+        acknowledged_head: switch.acknowledged_head,
         recorded_head: switch.recorded_head,
         promoted_head: promoted,
         started_at: switch.started_at.clone(),
@@ -72,6 +100,8 @@ pub fn receipt(switch: &SwitchRecord, to: String, now: Timestamp) -> Receipt {
         replay_seconds: seconds(fenced, replayed),
         repoint_seconds: seconds(replayed, now),
         outcome: if back { SwitchOutcome::RolledBack } else { SwitchOutcome::Completed },
+        why: switch.why.clone(),
+        approval: switch.approval.clone(),
     }
 }
 
@@ -108,7 +138,9 @@ pub(crate) fn amend(seen: &Observation, status: &PairStatus) -> Option<Step> {
         gap.ops, receipt.kind, receipt.epoch
     );
     let event = if gap.ops == 0 { PairEvent::normal("LossKnown", note) } else { PairEvent::warning("LossKnown", note) };
-    Some(Step::remember_and_tell(PairStatus { last_switch: Some(amended), ..status.clone() }, event))
+    let amend = |kept: &Receipt| if kept == receipt { amended.clone() } else { kept.clone() };
+    let switches = status.switches.iter().map(amend).collect();
+    Some(Step::remember_and_tell(PairStatus { last_switch: Some(amended.clone()), switches, ..status.clone() }, event))
 }
 
 /// The receipt in one sentence.
@@ -122,12 +154,21 @@ pub fn text(receipt: &Receipt) -> String {
         "1" => "1 operation lost".to_owned(),
         number => format!("{number} operations lost"),
     };
-    match (receipt.outcome, &receipt.from) {
+    let what = match (receipt.outcome, &receipt.from) {
         (SwitchOutcome::RolledBack, _) => format!("went back to {to} in epoch {epoch}: {lost}; {phases}"),
         (_, Some(from)) if from != to => format!("{to} took over from {from} in epoch {epoch}: {lost}; {phases}"),
         (_, Some(_)) => format!("{to} serves again in epoch {epoch}: {lost}; {phases}"),
-        (_, None) => format!("{to} serves in epoch {epoch}; {phases}"),
-    }
+        (_, None) => return format!("{to} serves in epoch {epoch}; {phases}"),
+    };
+    let heads = [
+        ("acknowledged", receipt.acknowledged_head),
+        ("recorded", receipt.recorded_head),
+        ("promoted", receipt.promoted_head),
+    ];
+    let heads = heads
+        .map(|(name, head)| format!("{name} {}", head.map_or_else(|| UNKNOWN.to_owned(), |head| head.to_string())));
+    let why = receipt.why.as_ref().map_or_else(String::new, |why| format!("; {why}"));
+    format!("{what}; last operations: {}{why}", heads.join(", "))
 }
 
 /// Seconds between two moments, as in `5.2`; never negative, whatever the clock did.

@@ -4,26 +4,89 @@ use super::{
     action::{Action, PairEvent, Step},
     bounds::{HEARD, MAX_LAG_OPS, OWN_SWITCH_AGAIN, USELESS_POD},
     observation::{MemberSeen, Observation},
+    overview::{Said, said},
     switchover,
 };
-use crate::api::{MemberState, PairStatus, SwitchKind, SwitchOutcome};
+use crate::api::{FailoverMode, MemberState, PairStatus, SwitchKind, SwitchOutcome, names::SWITCHOVER_ANNOTATION};
+
+/// What comes next of what the spec asks for.
+enum Next<'a> {
+    /// Everything is as the spec says, as far as it is known.
+    Nothing,
+    /// This pod is made anew.
+    Replace(&'a MemberSeen),
+    /// The active hands over to this member.
+    Switch { to: String, why: &'static str },
+    /// Something is to be done and cannot be yet.
+    Blocked(String),
+}
 
 /// The next restart or switch that the spec asks for, one at a time, and only while nothing else is wrong.
 pub(crate) fn step(seen: &Observation, status: &PairStatus, active: &str) -> Option<Step> {
+    match next(seen, status, active) {
+        Next::Nothing | Next::Blocked(_) => None,
+        Next::Replace(member) => Some(replace(member)),
+        Next::Switch { to, why } => {
+            let planned = switchover::planned(seen, status, active, &to, why, None);
+            let note = format!("{to} takes over from {active} in epoch {}: {why}", status.epoch + 1);
+            Some(Step::remember_and_tell(planned, PairEvent::normal("SwitchoverStarted", note)))
+        }
+    }
+}
+
+/// Standbys first, then a planned switch, then the old active, which is a standby by then.
+fn next<'a>(seen: &'a Observation, status: &PairStatus, active: &'a str) -> Next<'a> {
     if let Some(useless) = seen.members.iter().find(|member| member.name != active && is_useless(seen, member)) {
-        return Some(replace(useless));
+        return Next::Replace(useless);
     }
-    if !all_in_sync(seen, active) {
-        return None;
+    let standby = seen.standbys_of(active).find(|member| is_outdated(seen, member));
+    let active_is_outdated = seen.member(active).is_some_and(|member| is_outdated(seen, member));
+    let removes_the_active = !seen.is_wanted(active);
+    if standby.is_none() && !active_is_outdated && !removes_the_active {
+        return Next::Nothing;
     }
-    if !seen.is_wanted(active) {
+    if let Some(behind) = seen.standbys_of(active).find(|member| !is_in_sync(seen, member, active)) {
+        return Next::Blocked(format!("waiting until {} streams with little lag", behind.name));
+    }
+    if removes_the_active {
         return switch(seen, status, active, "spec.standbys leaves no place for it");
     }
-    if let Some(outdated) = seen.standbys_of(active).find(|member| is_outdated(seen, member)) {
-        return Some(replace(outdated));
+    let Some(standby) = standby else {
+        return switch(seen, status, active, "its pod has to be made anew");
+    };
+    // The budget for disruptions counts pods that are not ready; a deletion does not ask it.
+    match seen.members.iter().find(|member| member.name != standby.name && is_away(seen, member, active)) {
+        Some(away) => Next::Blocked(format!(
+            "waiting until the pod of {} is ready, before that of {} goes",
+            away.name, standby.name
+        )),
+        None => Next::Replace(standby),
     }
-    let active_is_outdated = seen.member(active).is_some_and(|member| is_outdated(seen, member));
-    if active_is_outdated { switch(seen, status, active, "its pod has to be made anew") } else { None }
+}
+
+/// Whether the pod of a member that matters is not there for everybody.
+fn is_away(seen: &Observation, member: &MemberSeen, active: &str) -> bool {
+    let matters = seen.is_wanted(&member.name) || member.name == active;
+    matters && member.pod.as_ref().is_none_or(|pod| pod.deleting || !pod.ready)
+}
+
+/// Whether every pod is what the spec asks for.
+pub(crate) fn condition(seen: &Observation, status: &PairStatus) -> Said {
+    let outdated: Vec<_> = seen.wanted_members().filter(|member| is_outdated(seen, member)).collect();
+    let names: Vec<_> = outdated.iter().map(|member| member.name.as_str()).collect();
+    let Some(active) = status.active.as_deref().filter(|_| seen.update_revision.is_some()) else {
+        return said("UpToDate", false, "NotKnown", "the revision that pods should run is not known yet");
+    };
+    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let text = format!("pods to be made anew: {names}");
+    match next(seen, status, active) {
+        Next::Nothing => said("UpToDate", true, "UpToDate", "every pod is what the spec asks for"),
+        _ if status.switch.is_some() => {
+            said("UpToDate", false, "Switching", format!("{text}; after the switch that is under way"))
+        }
+        Next::Blocked(why) => said("UpToDate", false, "Waiting", format!("{text}; {why}")),
+        Next::Replace(_) | Next::Switch { .. } => said("UpToDate", false, "Updating", text),
+    }
 }
 
 /// Replaces pods of an old revision that are of no use before any member is active: the new revision may be the cure.
@@ -67,17 +130,27 @@ fn replace(member: &MemberSeen) -> Step {
 }
 
 /// A planned switch that nobody asked for by annotation. Not soon after one that went back: each try stops the service.
-fn switch(seen: &Observation, status: &PairStatus, active: &str, why: &str) -> Option<Step> {
-    let went_back = status.last_switch.as_ref().is_some_and(|receipt| {
+fn switch<'a>(seen: &Observation, status: &PairStatus, active: &str, why: &'static str) -> Next<'a> {
+    if seen.pair.spec.failover.mode == FailoverMode::Off {
+        return Next::Blocked(format!(
+            "{active} has to hand over, since {why}, and spec.failover.mode is Off: ask for a switch with the annotation \
+             {SWITCHOVER_ANNOTATION}"
+        ));
+    }
+    let went_back = status.last_switch.as_ref().filter(|receipt| {
         receipt.kind == SwitchKind::Switchover
             && receipt.outcome == SwitchOutcome::RolledBack
             && seen.since(receipt.finished_at.0) < OWN_SWITCH_AGAIN
     });
-    if went_back {
-        return None;
+    if let Some(receipt) = went_back {
+        let minutes = OWN_SWITCH_AGAIN.as_secs() / 60;
+        let why = receipt.why.as_deref().unwrap_or("see the last switch");
+        return Next::Blocked(format!(
+            "the last switch went back ({why}); it is tried again {minutes} minutes after that"
+        ));
     }
-    let to = switchover::best_standby(seen, active).ok()?;
-    let planned = switchover::planned(seen, status, active, &to, None);
-    let note = format!("{to} takes over from {active} in epoch {}: {why}", status.epoch + 1);
-    Some(Step::remember_and_tell(planned, PairEvent::normal("SwitchoverStarted", note)))
+    match switchover::best_standby(seen, active) {
+        Ok(to) => Next::Switch { to, why },
+        Err(why) => Next::Blocked(why.join("; ")),
+    }
 }

@@ -9,7 +9,7 @@ use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v
 use crate::{
     api::{
         SyncRecord,
-        names::{EPOCH_ANNOTATION, FINAL_HEAD_ANNOTATION, SYNC_ANNOTATION},
+        names::{EPOCH_ANNOTATION, FINAL_HEAD_ANNOTATION, LEASE_DURATION_ANNOTATION, SYNC_ANNOTATION},
     },
     wal::OpId,
 };
@@ -90,8 +90,10 @@ pub fn held(mut lease: Lease, identity: &str, now: MicroTime, lease_duration_mil
     }
     spec.holder_identity = Some(identity.to_owned());
     spec.renew_time = Some(now);
-    // Whole seconds are what others can read here; the pair's own times are in its spec.
+    // Whole seconds are what others can read here.
     spec.lease_duration_seconds = Some(lease_duration_milliseconds.saturating_add(999) / 1000);
+    let annotations = lease.metadata.annotations.get_or_insert_default();
+    annotations.insert(LEASE_DURATION_ANNOTATION.to_owned(), lease_duration_milliseconds.to_string());
     lease
 }
 

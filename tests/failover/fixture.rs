@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kudu_pair::{
     api::{
-        Catalog, KuduMasterPair, MemberState, PairStatus, Role, SwitchKind, SwitchRecord, SwitchStep,
-        names::SWITCHOVER_ANNOTATION,
+        Catalog, KuduMasterPair, MemberState, MemberStatus, PairStatus, Role, SwitchKind, SwitchRecord, SwitchStep,
+        names::{APPROVAL_ANNOTATION, SWITCHOVER_ANNOTATION},
     },
     failover::{
         action::{Action, Decision},
@@ -57,6 +57,12 @@ pub(crate) fn report(name: &str) -> MemberReport {
         base_bytes: None,
         message: None,
     }
+}
+
+/// A member that the spec asks for and that has no pod yet.
+pub(crate) fn add_member(seen: &mut Observation, name: &str) {
+    seen.pair.spec.standbys += 1;
+    seen.members.push(MemberSeen { name: name.to_owned(), pod: None, heard: None });
 }
 
 fn member(report: MemberReport) -> MemberSeen {
@@ -164,6 +170,24 @@ pub(crate) fn lag_mut(seen: &mut Observation) -> &mut LagReport {
 
 /// The active's node is gone: it does not answer, its Lease was not renewed, its standbys have lost it.
 pub(crate) fn active_lost(mut seen: Observation) -> Observation {
+    status_mut(&mut seen).members = seen
+        .members
+        .iter()
+        .map(|member| MemberStatus {
+            name: member.name.clone(),
+            role: Role::Unknown,
+            state: MemberState::Unreachable,
+            head: Some(op(100)),
+            lag_ops: None,
+            lag_bytes: None,
+            lag_milliseconds: None,
+            lag_sampled_at: None,
+            caught_up_at: Some("2026-03-01T11:59:53Z".parse::<Timestamp>().unwrap().into()),
+            pending_ops: None,
+            predicted_replay_milliseconds: None,
+            message: None,
+        })
+        .collect();
     member_mut(&mut seen, "demo-0").heard.as_mut().unwrap().ago = ms(6_500);
     lease_mut(&mut seen).unchanged_for = ms(6_000);
     for standby in seen.members.iter_mut().skip(1) {
@@ -193,24 +217,8 @@ pub(crate) fn fenced(mut seen: Observation, ago: Duration) -> Observation {
 
 /// The record of a switch from demo-0 to the fourth reign, begun two seconds ago.
 pub(crate) fn switch(kind: SwitchKind, step: SwitchStep) -> SwitchRecord {
-    SwitchRecord {
-        kind,
-        epoch: EPOCH + 1,
-        step,
-        from: Some("demo-0".to_owned()),
-        to: None,
-        tried: Vec::new(),
-        request: None,
-        gate: None,
-        recorded_head: None,
-        recorded_head_final: false,
-        sync: None,
-        lost_at: None,
-        started_at: "2026-03-01T11:59:58Z".parse::<Timestamp>().unwrap().into(),
-        fenced_at: None,
-        replayed_at: None,
-        waiting_for: None,
-    }
+    let started_at = "2026-03-01T11:59:58Z".parse().unwrap();
+    SwitchRecord { from: Some("demo-0".to_owned()), ..SwitchRecord::new(kind, EPOCH + 1, step, started_at) }
 }
 
 pub(crate) fn with_switch(mut seen: Observation, switch: SwitchRecord) -> Observation {
@@ -241,8 +249,16 @@ pub(crate) fn silence(seen: &mut Observation, name: &str) {
 }
 
 pub(crate) fn annotate(seen: &mut Observation, request: &str) {
+    annotate_as(seen, SWITCHOVER_ANNOTATION, request);
+}
+
+pub(crate) fn approve(seen: &mut Observation, value: &str) {
+    annotate_as(seen, APPROVAL_ANNOTATION, value);
+}
+
+pub(crate) fn annotate_as(seen: &mut Observation, annotation: &str, value: &str) {
     let annotations = seen.pair.metadata.annotations.get_or_insert_default();
-    annotations.insert(SWITCHOVER_ANNOTATION.to_owned(), request.to_owned());
+    annotations.insert(annotation.to_owned(), value.to_owned());
 }
 
 /// The status that a decision writes.

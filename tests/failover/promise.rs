@@ -131,6 +131,20 @@ fn the_old_active_is_taken_again_when_it_was_lost_once_more() {
     assert_eq!(chosen(&seen).as_deref(), Some("demo-0"));
 }
 
+/// Whoever served last has what it acknowledged, and had followed nobody since.
+#[test]
+fn the_old_active_that_was_tried_after_another_member_has_everything() {
+    let mut seen = lost(&SyncRecord { degraded: true, ..promise(&[], 0) }, [Some(100), Some(100)]);
+    let tried = |name: &str, head| TriedMember { name: name.to_owned(), head };
+    let report = report_mut(&mut seen, "demo-0");
+    (report.master_stopped, report.head) = (true, Some(op(101)));
+    lease_mut(&mut seen).unchanged_for = ms(5_000);
+    status_mut(&mut seen).switch.as_mut().unwrap().tried = vec![tried("demo-1", Some(op(100))), tried("demo-0", None)];
+    assert_eq!(chosen(&seen).as_deref(), Some("demo-0"));
+    status_mut(&mut seen).switch.as_mut().unwrap().tried = vec![tried("demo-0", None), tried("demo-1", Some(op(100)))];
+    assert_eq!(chosen(&seen), None, "it may have cut its log");
+}
+
 #[test]
 fn what_was_acknowledged_alone_is_given_up_only_when_allowed() {
     let mut seen = lost(&SyncRecord { degraded: true, ..promise(&[], 0) }, [Some(100), Some(99)]);
@@ -139,7 +153,7 @@ fn what_was_acknowledged_alone_is_given_up_only_when_allowed() {
     assert_eq!(chosen(&seen).as_deref(), Some("demo-1"));
 
     seen.pair.spec.failover.when_degraded = WhenDegraded::Refuse;
-    annotate(&mut seen, "demo-2@1");
+    approve(&mut seen, "4/demo-2/at-least-1");
     *status_mut(&mut seen) = written(&decide(&seen)).clone();
     assert_eq!(chosen(&seen).as_deref(), Some("demo-2"));
 }

@@ -15,14 +15,18 @@ use rstest::rstest;
 
 use super::fixture::*;
 
+mod deadlines;
+mod edits;
 mod encryption;
 mod failover;
 mod initialize;
 mod overview;
+mod policy;
 mod promoting;
 mod receipts;
 mod rolling;
 mod switchover;
+mod volumes;
 
 fn fence(epoch: i64) -> Action {
     Action::FenceLease { resource_version: "50".to_owned(), epoch }

@@ -247,7 +247,7 @@ impl World {
         let approved = status
             .switch
             .as_ref()
-            .is_some_and(|switch| switch.kind == SwitchKind::Failover && switch.request.is_some());
+            .is_some_and(|switch| switch.kind == SwitchKind::Failover && switch.approval.is_some());
         if approved {
             sync.acknowledged.clear();
         }

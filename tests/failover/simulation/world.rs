@@ -30,6 +30,8 @@ impl World {
         let standbys = if dice.percent(50) { 1 } else { 2 };
         let mut pair = fixture::created().pair;
         pair.spec.standbys = standbys;
+        // The faults come faster than any budget allows.
+        pair.spec.failover.failovers_per_hour = 1_000;
         let members = names::members("demo", standbys).into_iter().map(Member::new).collect();
         let api = Api { pair, pair_version: 1, lease: None, service: None, versions: 1, away_until: 0 };
         Self {

@@ -118,20 +118,6 @@ fn an_active_that_says_it_failed_hands_over_if_another_can() {
 }
 
 #[test]
-fn is_left_to_people_when_not_automatic() {
-    let mut seen = active_lost(running());
-    seen.pair.spec.failover.automatic = false;
-    let decision = decided(&seen);
-    assert_eq!(written(&decision).phase, Some(Phase::Down));
-    assert!(waits(&decision).contains("kubectl annotate"), "{}", waits(&decision));
-
-    annotate(&mut seen, "any");
-    let decision = decided(&seen);
-    assert_eq!(recorded(&decision).request.as_deref(), Some("any"));
-    assert_eq!(written(&decision).switchover.as_ref().unwrap().answer, Answer::Accepted);
-}
-
-#[test]
 fn takes_the_standby_that_has_the_recorded_head_at_once() {
     let seen = fenced(active_lost(running()), ms(150));
     let decision = decided(&seen);
@@ -215,18 +201,101 @@ fn is_down_without_a_candidate_and_says_why(#[case] spoil: fn(&mut Observation),
 }
 
 #[rstest]
-#[case::far_behind(OpId::new(3_000_000, 100), OpId::new(3_000_000, 10_101), "10000")]
-#[case::an_older_reign(OpId::new(2_000_000, 99), OpId::new(3_000_000, 100), "never followed")]
-fn a_great_loss_needs_a_word(#[case] has: OpId, #[case] recorded_head: OpId, #[case] why: &str) {
+#[case::far_behind(
+    OpId::new(3_000_000, 100),
+    OpId::new(3_000_000, 10_101),
+    "maxLossOps: 10001 > 10000",
+    "4/demo-1/at-least-10001"
+)]
+#[case::an_older_reign(OpId::new(2_000_000, 99), OpId::new(3_000_000, 100), "unknown > 10000", "4/demo-1/unknown")]
+fn a_great_loss_needs_a_word(
+    #[case] has: OpId,
+    #[case] recorded_head: OpId,
+    #[case] why: &str,
+    #[case] approval: &str,
+) {
     let mut seen = fenced(active_lost(running()), ms(3_000));
     report_mut(&mut seen, "demo-1").head = Some(has);
     status_mut(&mut seen).switch.as_mut().unwrap().recorded_head = Some(recorded_head);
     let decision = decided(&seen);
     assert_eq!(recorded(&decision).step, SwitchStep::Fencing);
+    assert_eq!(condition(&decision, "Ready").reason, "LossNeedsApproval");
     assert!(waits(&decision).contains(why), "{}", waits(&decision));
-    assert!(waits(&decision).contains("kudupair.io/switchover=demo-1@"), "{}", waits(&decision));
+    assert!(waits(&decision).contains(&format!("kudupair.io/approve-failover={approval}")), "{}", waits(&decision));
+    let event = decision.actions.iter().find_map(|action| match action {
+        Action::Event(event) => Some(event),
+        _ => None,
+    });
+    assert!(event.is_some_and(|event| event.note.contains(why)), "{decision:#?}");
 
+    *status_mut(&mut seen) = written(&decision).clone();
+    assert!(!decided(&seen).actions.iter().any(|action| matches!(action, Action::Event(_))), "told twice");
+
+    // A request for a switchover is no word about a loss.
     annotate(&mut seen, "demo-1@5");
+    let decision = decided(&seen);
+    assert_eq!(written(&decision).switchover.as_ref().unwrap().answer, Answer::Refused);
+    *status_mut(&mut seen) = written(&decision).clone();
+
+    approve(&mut seen, approval);
     *status_mut(&mut seen) = written(&decided(&seen)).clone();
+    assert_eq!(seen.status().approval.unwrap().answer, Answer::Accepted);
     assert_eq!(recorded(&decided(&seen)).to.as_deref(), Some("demo-1"));
+}
+
+#[test]
+fn a_standby_that_was_level_too_long_ago_needs_a_word() {
+    let mut seen = fenced(active_lost(running()), ms(3_000));
+    report_mut(&mut seen, "demo-1").head = Some(op(99));
+    let mut measured = seen.clone();
+    member_mut(&mut seen, "demo-0").heard.as_mut().unwrap().report.standbys.clear();
+    let level = |seen: &mut Observation, at: &str| {
+        for member in &mut status_mut(seen).members {
+            member.caught_up_at = Some(at.parse::<jiff::Timestamp>().unwrap().into());
+        }
+    };
+    level(&mut seen, "2026-03-01T11:58:57Z");
+    assert_eq!(recorded(&decided(&seen)).to.as_deref(), Some("demo-1"), "60 s before the fence");
+    level(&mut seen, "2026-03-01T11:58:56.5Z");
+    assert!(waits(&decided(&seen)).contains("maxLossSeconds: 61 > 60"), "{}", waits(&decided(&seen)));
+
+    // It was known to be dead for longer.
+    let dead = "2026-03-01T11:59:56Z".parse::<jiff::Timestamp>().unwrap();
+    status_mut(&mut seen).switch.as_mut().unwrap().dead_at = Some(dead.into());
+    assert_eq!(recorded(&decided(&seen)).to.as_deref(), Some("demo-1"));
+
+    status_mut(&mut seen).switch.as_mut().unwrap().dead_at = None;
+    status_mut(&mut seen).members.clear();
+    assert!(
+        waits(&decided(&seen)).contains("maxLossSeconds allows (it is 60): unknown > 60"),
+        "{}",
+        waits(&decided(&seen))
+    );
+
+    // What the active measured when it was heard last is as good.
+    status_mut(&mut measured).members.clear();
+    assert_eq!(recorded(&decided(&measured)).to.as_deref(), Some("demo-1"));
+
+    // So is what the member says itself.
+    let report = report_mut(&mut seen, "demo-1");
+    (report.head, report.active_heard_milliseconds_ago) = (Some(op(100)), Some(9_000));
+    assert_eq!(recorded(&decided(&seen)).to.as_deref(), Some("demo-1"));
+}
+
+#[test]
+fn a_loss_that_is_not_proven_to_be_none_is_refused_where_none_is_allowed() {
+    let mut seen = fenced(active_lost(running()), ms(3_000));
+    seen.pair.spec.failover.max_loss_ops = 0;
+    assert!(waits(&decided(&seen)).contains("unknown > 0"), "{}", waits(&decided(&seen)));
+    status_mut(&mut seen).switch.as_mut().unwrap().recorded_head_final = true;
+    assert_eq!(recorded(&decided(&seen)).to.as_deref(), Some("demo-1"), "it has the last op");
+}
+
+#[test]
+fn an_active_that_takes_its_lease_again_before_the_fence_was_not_dead() {
+    let mut seen = running();
+    let dead = Some("2026-03-01T11:59:58Z".parse::<jiff::Timestamp>().unwrap().into());
+    let record = SwitchRecord { dead_at: dead, ..switch(SwitchKind::Failover, SwitchStep::Fencing) };
+    seen = with_switch(seen, record);
+    assert_eq!(recorded(&decided(&seen)).dead_at, None);
 }

@@ -113,3 +113,23 @@ fn repointing_is_seen_before_the_switch_ends() {
     insta::assert_json_snapshot!("receipt_of_a_failover", receipt);
     insta::assert_json_snapshot!("status_after_a_failover", written(&decision));
 }
+
+/// It may have cut its log to follow the member that was tried, so what it lacks is as old as what that one lacked.
+#[test]
+fn the_old_active_that_followed_a_tried_member_is_as_level_as_that_was() {
+    let mut seen = fenced(active_lost(running()), ms(6_000));
+    let record = SwitchRecord {
+        epoch: 5,
+        tried: vec![TriedMember { name: "demo-1".to_owned(), head: Some(op(100)) }],
+        ..seen.status().switch.unwrap()
+    };
+    seen = with_switch(seen, record);
+    lease_mut(&mut seen).epoch = 5;
+    silence(&mut seen, "demo-1");
+    let old = report_mut(&mut seen, "demo-0");
+    (old.state, old.master_stopped) = (MemberState::Waiting, true);
+    assert_eq!(recorded(&decided(&seen)).to.as_deref(), Some("demo-0"));
+
+    report_mut(&mut seen, "demo-0").head = Some(op(99));
+    assert!(waits(&decided(&seen)).contains("unknown > 60"), "{}", waits(&decided(&seen)));
+}

@@ -38,3 +38,53 @@ fn a_number_only_when_proven(#[case] is_final: bool, #[case] head: OpId, #[case]
     };
     assert_eq!(kudu_pair::failover::receipt::receipt(&record, "demo-1".to_owned(), now()).ops_lost, lost);
 }
+
+/// The end of the switch to this epoch.
+fn ended(mut seen: Observation, epoch: i64) -> Observation {
+    let record = SwitchRecord {
+        epoch,
+        to: Some("demo-1".to_owned()),
+        request: Some("any".to_owned()),
+        approval: Some(format!("{epoch}/demo-1/unknown")),
+        acknowledged_head: Some(op(99)),
+        why: Some("demo-0 did not renew its Lease for 6.0 s".to_owned()),
+        ..switch(SwitchKind::Failover, SwitchStep::Repointing)
+    };
+    seen = with_switch(seen, record);
+    seen.service_active = Some("demo-1".to_owned());
+    let decision = decided(&seen);
+    assert!(
+        decision
+            .actions
+            .iter()
+            .any(|action| matches!(action, Action::Event(event) if event.note.contains("acknowledged 3000000.99")))
+    );
+    *status_mut(&mut seen) = written(&decision).clone();
+    seen
+}
+
+#[test]
+fn the_last_ten_are_kept_the_newest_first() {
+    let mut seen = running();
+    for epoch in 4..16 {
+        seen = ended(seen, epoch);
+        let status = seen.status();
+        assert_eq!(status.switches.first(), status.last_switch.as_ref());
+        assert_eq!(status.approval.unwrap().answer, Answer::Completed);
+        assert_eq!(status.switchover.unwrap().answer, Answer::Completed);
+    }
+    let epochs: Vec<_> = seen.status().switches.iter().map(|receipt| receipt.epoch).collect();
+    assert_eq!(epochs, (6..16).rev().collect::<Vec<_>>());
+    insta::assert_json_snapshot!("receipt_with_everything", seen.status().switches[0]);
+}
+
+#[test]
+fn a_loss_that_is_known_later_is_put_into_the_history_too() {
+    let mut seen = ended(running(), 4);
+    seen.pair.status.as_mut().unwrap().active = Some("demo-1".to_owned());
+    let lease = lease_mut(&mut seen);
+    (lease.holder, lease.epoch) = (Some("demo-1/uid-demo-1/i1".to_owned()), 4);
+    report_mut(&mut seen, "demo-0").gap = Some(GapReport { epoch: 4, ops: 7, diff_head: None, own_head: None });
+    let status = written(&decided(&seen)).clone();
+    assert_eq!((status.switches[0].ops_lost.as_str(), status.last_switch.unwrap().ops_lost.as_str()), ("7", "7"));
+}

@@ -1,5 +1,7 @@
 //! Planned switches, asked for by annotation.
 
+use kudu_pair::api::names;
+
 use super::*;
 
 fn asked(request: &str) -> Observation {
@@ -168,4 +170,45 @@ fn an_active_that_dies_meanwhile_is_failed_over_by_the_same_record() {
     lease_mut(&mut seen).unchanged_for = ms(6_000);
     report_mut(&mut seen, "demo-1").active_heard_milliseconds_ago = Some(6_000);
     assert_eq!(effects(&decided(&seen)), [&fence(4)]);
+}
+
+#[rstest]
+#[case::yes("any", |_: &mut Observation| (), &[])]
+#[case::named("demo-1@2", |_: &mut Observation| (), &[])]
+#[case::nobody("demo-7", |_: &mut Observation| (), &["no member"])]
+#[case::all_of_them("any", |seen: &mut Observation| {
+    seen.pair.spec.paused = true;
+    let report = report_mut(seen, "demo-1");
+    (report.state, report.head) = (MemberState::CopyingBase, Some(op(1)));
+    report_mut(seen, "demo-0").head = Some(op(10_002));
+    member_mut(seen, "demo-1").pod.as_mut().unwrap().deleting = true;
+}, &["spec.paused", "being deleted", "CopyingBase", "10001 operations behind"])]
+#[case::under_way("any", |seen: &mut Observation| {
+    *seen = with_switch(seen.clone(), switch(SwitchKind::Failover, SwitchStep::Fencing));
+}, &["a Failover to epoch 4 is under way"])]
+#[case::lost("any", |seen: &mut Observation| lease_mut(seen).unchanged_for = ms(6_000), &["takes a failover"])]
+#[case::no_active("any", |seen: &mut Observation| status_mut(seen).active = None, &["no member is active yet"])]
+fn a_dry_run_says_all_that_stands_in_the_way_and_does_nothing(
+    #[case] request: &str,
+    #[case] spoil: fn(&mut Observation),
+    #[case] blockers: &[&str],
+) {
+    let mut seen = running();
+    spoil(&mut seen);
+    let undisturbed = decided(&seen);
+    annotate_as(&mut seen, names::DRY_RUN_ANNOTATION, request);
+    let decision = decided(&seen);
+    let answer = written(&decision).switchover_dry_run.clone().unwrap();
+    assert_eq!((answer.request.as_str(), answer.possible), (request, blockers.is_empty()), "{answer:?}");
+    assert_eq!(answer.to.as_deref(), Some("demo-1").filter(|_| answer.possible));
+    assert_eq!(answer.blockers.len(), blockers.len(), "{answer:?}");
+    for (found, words) in answer.blockers.iter().zip(blockers) {
+        assert!(found.contains(words) && answer.message.contains(words), "{answer:?}");
+    }
+    assert_eq!(effects(&decision), effects(&undisturbed));
+    // Each value is answered once, whatever changes.
+    let mut seen = running();
+    annotate_as(&mut seen, names::DRY_RUN_ANNOTATION, request);
+    status_mut(&mut seen).switchover_dry_run = Some(answer.clone());
+    assert_eq!(written(&decided(&seen)).switchover_dry_run.as_ref(), Some(&answer));
 }
