@@ -30,6 +30,7 @@ STANDBY_TIMEOUT_MS = 2000
 MEMBERS = "kudupair.io/chaos-members"
 # A check opens every table that was ever named, so that a long history makes it long.
 LONG_HISTORY = 8000
+CONTROLLER = "app.kubernetes.io/component=controller"
 
 
 def spec(mode: str) -> dict[str, Any]:
@@ -242,7 +243,7 @@ class Arena:
         """No controller runs."""
         deployment = "deployment/kudu-pair"
         self.operator("scale", deployment, "--replicas=0")
-        self.operator("wait", "--for=delete", "pod", "--all", "--timeout=60s")
+        self.operator("wait", "--for=delete", "pod", f"--selector={CONTROLLER}", "--timeout=60s")
         try:
             yield
         finally:
