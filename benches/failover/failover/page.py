@@ -35,9 +35,11 @@ def write(trials: dict[str, list[Trial]]) -> None:
         for row in rows:
             if row:
                 (seen if row.count("|") == HEAD[0].count("|") else phases)[case.title] = row
-    lines = [*HEAD, *seen.values(), "", *PHASE_HEAD, *phases.values()]
+    lines = [*HEAD, *seen.values()]
+    if phases:
+        lines += ["", *PHASE_HEAD, *phases.values(), "", f"![each phase's share]({PICTURE.name})"]
+        PICTURE.write_text(draw([numbers(row) for row in phases.values()]))
     PAGE.write_text("\n".join([head.rstrip("\n"), "", BEGIN, *lines, END]) + tail)
-    PICTURE.write_text(draw([numbers(row) for row in phases.values()]))
 
 
 def outages(case: Case, trials: list[Trial]) -> str:
