@@ -55,6 +55,15 @@ def lives() -> list[reigns.Life]:
     return [life for name in pair().members() for life in reigns.lives(name, record(name), cluster().power_cuts_of(name))]
 
 
+def restarts(*pods: str) -> int:
+    """How often containers of these pods were started again."""
+    return sum(
+        status["restartCount"]
+        for pod in pods
+        for status in (cluster().get("pod", pod) or {})["status"]["containerStatuses"]
+    )
+
+
 def refused(manifest: str) -> str:
     """What the API server says to a manifest that it does not take; fails when it does."""
     try:
@@ -64,4 +73,4 @@ def refused(manifest: str) -> str:
     raise AssertionError(f"was taken:\n{manifest}")
 
 
-__all__ = ["ROOT", "client", "cluster", "in_member", "lives", "now_ms", "pair", "refused", "reigns", "story", "wait_for"]
+__all__ = ["ROOT", "client", "cluster", "in_member", "lives", "now_ms", "pair", "refused", "reigns", "restarts", "story", "wait_for"]

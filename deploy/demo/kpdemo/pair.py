@@ -92,7 +92,3 @@ class Pair:
             + (f", {member['lagOps']} ops behind" if "lagOps" in member else "")
             for name, member in sorted(self.members().items())
         )
-
-    def settle(self, seconds: float) -> None:
-        """Lets things go on."""
-        time.sleep(seconds)

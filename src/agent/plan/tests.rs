@@ -164,9 +164,10 @@ fn many_flows_are_looked_at_less_often() {
     assert_eq!(pause(ms(300)), ms(2700));
 }
 
+/// Few enough that flows to the Service, and to the pod that it leads to, are among them.
 fn addresses() -> impl Strategy<Value = SocketAddr> {
-    (0_u8..4, prop_oneof![Just(7051_u16), Just(8051), Just(22)])
-        .prop_map(|(last, port)| ([10, 82, 7, last], port).into())
+    let last = prop_oneof![Just(0_u8), Just(1), Just(9)];
+    (last, prop_oneof![Just(7051_u16), Just(8051), Just(22)]).prop_map(|(last, port)| ([10, 82, 7, last], port).into())
 }
 
 fn flows() -> impl Strategy<Value = Vec<Flow>> {
