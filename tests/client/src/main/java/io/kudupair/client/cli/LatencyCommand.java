@@ -7,6 +7,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Random;
 import java.util.concurrent.Callable;
 import org.apache.kudu.client.KuduClient;
 import org.apache.kudu.client.KuduException;
@@ -21,7 +22,7 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     description = {
       "Creates tables on several clusters in turn, so that what else the machine does falls on all, and",
-      "drops them again. Each round begins with another cluster.",
+      "drops them again. The order is another one in each round.",
       "Prints a JSON object: for each cluster the milliseconds of each creation, in order."
     })
 final class LatencyCommand implements Callable<Integer> {
@@ -76,6 +77,7 @@ final class LatencyCommand implements Callable<Integer> {
         milliseconds.put(cluster.getKey(), new ArrayList<>());
       }
       List<String> order = new ArrayList<>(clients.keySet());
+      Random random = new Random(1);
       for (int round = -warmUp; round < rounds; round++) {
         String name = String.format(Locale.ROOT, "latency-%05d", round + warmUp);
         for (String cluster : order) {
@@ -86,12 +88,12 @@ final class LatencyCommand implements Callable<Integer> {
             milliseconds.get(cluster).add(took);
           }
         }
-        // A tablet server holds only so many tablets well. What it still does to remove these falls
-        // on another cluster in each round.
+        // A tablet server holds only so many tablets well. What it still does to remove these, and
+        // what a cluster does after its turn, falls on another cluster in each round.
         for (String cluster : order) {
           clients.get(cluster).deleteTable(name);
         }
-        Collections.rotate(order, 1);
+        Collections.shuffle(order, random);
       }
     } finally {
       for (KuduClient client : clients.values()) {
