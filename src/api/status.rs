@@ -129,9 +129,45 @@ pub struct MemberStatus {
     /// Of a standby: how long a promotion is predicted to replay them, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub predicted_replay_milliseconds: Option<i64>,
+    /// Of a standby: last operation up to which its log was compared with the active's since its base, and found equal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified_head: Option<OpId>,
+    /// When that was compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<MicroTime>,
+    /// The log that this member found unfit last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unfit_log: Option<UnfitLog>,
     /// What is wrong and what to do, when something is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// A log that a standby found unfit: it is not the active's, or it is damaged. The standby takes a new base; the log is kept below
+/// `quarantine/` on its volume, under the name of the generation.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct UnfitLog {
+    /// The generation whose log it is.
+    pub generation: String,
+    /// The epoch in which that was found.
+    pub epoch: i64,
+    /// What is wrong with it.
+    pub fault: LogFault,
+    /// Where, and how that was found.
+    pub message: String,
+    /// Whether another base has taken its place.
+    pub replaced: bool,
+}
+
+/// What is wrong with a log.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[schemars(inline)]
+pub enum LogFault {
+    /// It can be read, but does not hold what the active's holds.
+    Differs,
+    /// It cannot be read.
+    Damaged,
 }
 
 /// What a member is.

@@ -47,6 +47,10 @@ enum Command {
         /// Epoch of the new reign. Default: one above the highest that this member knows.
         #[arg(long)]
         epoch: Option<i64>,
+        /// Serve also when this member found its own log to be damaged or not to be the active's: what was acknowledged may be
+        /// missing from it or altered. Only when no other member is left.
+        #[arg(long)]
+        unfit: bool,
     },
     /// Stop serving and ship what is left of the log to the standbys.
     Demote,
@@ -70,7 +74,7 @@ impl CtlArgs {
         let request = match self.command {
             Command::Status => ControlRequest::Status,
             Command::Init => ControlRequest::Init,
-            Command::Promote { at_least, epoch } => ControlRequest::Promote { gate: at_least, epoch },
+            Command::Promote { at_least, epoch, unfit } => ControlRequest::Promote { gate: at_least, epoch, unfit },
             Command::Demote => ControlRequest::Demote,
             Command::Follow { link, rpc } => ControlRequest::Follow { master: Upstream { link, rpc } },
         };

@@ -71,7 +71,7 @@ pub struct Decision {
     /// In this order; when one fails, the rest is dropped and everything is observed anew.
     ///
     /// Either the first one writes the pair's memory and only events follow, or all act on memory already written; a
-    /// status that follows then changes nothing but what it tells people.
+    /// status that follows then changes nothing but what it tells people, and only events follow it.
     pub actions: Vec<Action>,
     /// Look again after so long, if nothing happens before; zero: at once.
     pub requeue_after: Duration,

@@ -73,6 +73,10 @@ pub const CLOCK_SKEW: Duration = Duration::from_secs(5);
 /// `maxLossSeconds` that anybody would set for a failover without approval.
 pub const FRESH_MOMENTS: Duration = Duration::from_secs(20);
 
+/// What a standby has acknowledged is compared with the active's log every two seconds, or a few MiB a second. When there is
+/// something new and so long nothing was compared, it is not known to be equal any more.
+pub const VERIFICATION_OVERDUE: Duration = Duration::from_secs(60);
+
 /// At most so much time between two looks at a Lease counts as time in which it was seen unchanged: while the API server is
 /// away nobody can renew, and that says nothing about the holder.
 pub const LEASE_LOOK_GAP: Duration = Duration::from_secs(2);

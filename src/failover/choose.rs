@@ -7,6 +7,7 @@ use super::{
     bounds::{CHOICE_WAIT, TRY_AGAIN},
     lease::LeaseSeen,
     loss::{self, Approval, LostOps},
+    member::MemberReport,
     observation::{MemberSeen, Observation},
     policy, promise,
     switchover::Request,
@@ -57,7 +58,8 @@ pub(crate) fn choose(
     lease: &LeaseSeen,
     recorded: Recorded,
 ) -> Result<Candidate, Waiting> {
-    let candidates = candidates(seen, switch, lease);
+    let (unfit, candidates): (Vec<_>, Vec<_>) =
+        candidates(seen, switch, lease).into_iter().partition(|candidate| is_unfit(seen, switch, candidate));
     if let Some(to) = &switch.to {
         let successor = successor(to, candidates, recorded)?;
         // With the old active's last op it loses nothing. Without, the old active died before it could hand over.
@@ -69,7 +71,7 @@ pub(crate) fn choose(
         .filter(|member| switch.from.as_deref() != Some(&member.name))
         .all(|member| candidates.iter().any(|candidate| candidate.name == member.name));
     let waited = lease.unchanged_for >= CHOICE_WAIT;
-    if let Some(approved) = candidates.iter().find(|candidate| is_approved(switch, candidate, recorded)) {
+    if let Some(approved) = candidates.iter().chain(&unfit).find(|candidate| is_approved(switch, candidate, recorded)) {
         return if waited || all_heard { Ok(approved.clone()) } else { Err(a_moment()) };
     }
     let itself = candidates.iter().find(|candidate| serves_again(switch, candidate, recorded));
@@ -87,7 +89,12 @@ pub(crate) fn choose(
     }
     let best = candidates.into_iter().find(|candidate| named.as_ref().is_none_or(|named| *named == candidate.name));
     let Some(best) = best else {
-        return Err(none(seen, switch, waited));
+        let mut none = none(seen, switch, waited);
+        if let Some(unfit) = unfit.first() {
+            let approval = policy::proposal(seen, switch.epoch, unfit, recorded);
+            none.text.push_str(&format!("; or serve from an unfit log, whatever it has lost or altered: {approval}"));
+        }
+        return Err(none);
     };
     if complete(&best) && recorded.is_final {
         return unheld(seen, switch, recorded, best, waited);
@@ -97,6 +104,12 @@ pub(crate) fn choose(
         return Err(a_moment());
     }
     permit(seen, switch, lease, recorded, best)
+}
+
+/// Whether a member's log was found unfit and no new base counts yet. Nobody but a person who names it takes it then.
+fn is_unfit(seen: &Observation, switch: &SwitchRecord, candidate: &Candidate) -> bool {
+    let fit = seen.report(&candidate.name).is_some_and(MemberReport::is_fit);
+    !fit && named(switch).as_ref() != Some(&candidate.name)
 }
 
 fn a_moment() -> Waiting {
@@ -191,6 +204,7 @@ pub(crate) fn proposals(seen: &Observation, active: &str, lease: &LeaseSeen) -> 
         .standbys_of(active)
         .filter_map(|member| {
             let report = member.report().filter(|report| report.state != MemberState::Failed && report.has_catalog)?;
+            let report = Some(report).filter(|report| report.is_fit())?;
             let head = report.head.filter(|_| report.master_stopped)?;
             Some(Candidate { name: member.name.clone(), head, inherited: head })
         })
@@ -248,7 +262,13 @@ fn none(seen: &Observation, switch: &SwitchRecord, waited: bool) -> Waiting {
     let each: Vec<_> = seen
         .wanted_members()
         .filter_map(|member| {
-            let why = candidate(member, switch, lease?).err()?;
+            let why = match candidate(member, switch, lease?) {
+                Ok(candidate) if is_unfit(seen, switch, &candidate) => {
+                    "has a log that was found unfit, and no new base yet"
+                }
+                Ok(_) => return None,
+                Err(why) => why,
+            };
             let message = member.report().and_then(|report| report.message.as_deref());
             Some(match message {
                 Some(message) => format!("{} {why} ({message})", member.name),

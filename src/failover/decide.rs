@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use super::{
     action::{Action, Decision, Step, Waiting},
     bounds::{FRESH_MOMENTS, FRESH_NUMBERS, LOOK_IN_PEACE, LOOK_IN_SWITCH},
@@ -14,6 +16,7 @@ use super::{
     observation::Observation,
     overview, peace, promote, rolling,
     switchover::Request,
+    verification,
 };
 use crate::api::{FailoverMode, PairStatus, SwitchRecord, SwitchStep};
 
@@ -23,7 +26,7 @@ pub fn decide(seen: &Observation) -> Decision {
     match next(seen, &status) {
         Step::Remember { status: memory, events } => {
             let written = overview::complete(seen, *memory, None);
-            let tell = events.into_iter().map(Action::Event);
+            let tell = events.into_iter().chain(verification::news(&status, &written)).map(Action::Event);
             let actions = std::iter::once(Action::WriteStatus(Box::new(written))).chain(tell).collect();
             Decision { actions, requeue_after: Duration::ZERO }
         }
@@ -32,8 +35,9 @@ pub fn decide(seen: &Observation) -> Decision {
             let shown = overview::complete(seen, status.clone(), waiting.as_ref());
             if is_worth_writing(seen, &status, &shown) {
                 let event = overview::new_trouble(&status, &shown, waiting.as_ref());
+                let news = verification::news(&status, &shown);
                 actions.push(Action::WriteStatus(Box::new(shown)));
-                actions.extend(event.map(Action::Event));
+                actions.extend(event.into_iter().chain(news).map(Action::Event));
             }
             Decision { actions, requeue_after }
         }
@@ -121,7 +125,13 @@ fn without_numbers(status: &PairStatus) -> PairStatus {
     status.lag_sampled_at = None;
     for member in &mut status.members {
         member.head = None;
+        (member.verified_head, member.verified_at) = (None, None);
         (member.lag_ops, member.lag_bytes, member.lag_milliseconds, member.lag_sampled_at) = (None, None, None, None);
+    }
+    let verified =
+        |condition: &&mut Condition| condition.type_ == verification::CONDITION && condition.status == "True";
+    for condition in status.conditions.iter_mut().filter(verified) {
+        condition.message.clear();
     }
     status
 }

@@ -96,7 +96,7 @@ pub(crate) fn first(seen: &Observation, catalog: Option<&Catalog>, tried: &[Stri
         .into_iter()
         .filter(|(report, ..)| usable(report))
         .rev()
-        .max_by_key(|(_, _, head)| *head)
+        .max_by_key(|(report, _, head)| (report.is_fit(), *head))
         .ok_or_else(|| all_failed(&reports))?;
     let (report, uuid, head) = best;
     Ok(First { to: report.member.clone(), adopted: Some(Adopted { uuid: uuid.to_owned(), head }) })

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::{MemberState, Role, SyncRecord},
+    api::{MemberState, Role, SyncRecord, UnfitLog},
     wal::OpId,
 };
 
@@ -57,11 +57,36 @@ pub struct MemberReport {
     /// On a standby: how long a promotion is predicted to replay them.
     #[serde(default)]
     pub predicted_replay_milliseconds: Option<u64>,
+    /// On a standby: how far its log was compared with the active's and found equal; absent before the first comparison.
+    #[serde(default)]
+    pub verified: Option<VerifiedReport>,
+    /// The log that this member found unfit last, for whatever reason; while it is not replaced, it is the one in use.
+    #[serde(default)]
+    pub unfit: Option<UnfitLog>,
     /// On a standby that takes a new base: bytes copied so far.
     #[serde(default)]
     pub base_bytes: Option<u64>,
     /// What is wrong and what to do, when something is.
     pub message: Option<String>,
+}
+
+impl MemberReport {
+    /// Whether this member's log is one to serve from.
+    pub fn is_fit(&self) -> bool {
+        self.unfit.as_ref().is_none_or(|unfit| unfit.replaced)
+    }
+}
+
+/// A stretch of a standby's log that was read back from its files and found equal to the active's.
+#[derive(Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct VerifiedReport {
+    /// The op behind which it begins: the last one of the base, if the active still had it when they were compared.
+    pub from: OpId,
+    /// Its last op.
+    pub head: OpId,
+    /// Milliseconds since its end was compared.
+    pub milliseconds_ago: u64,
 }
 
 /// How a member talks to others.

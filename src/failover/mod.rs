@@ -25,3 +25,4 @@ pub mod receipt;
 mod rolling;
 pub mod switchover;
 pub mod tenure;
+mod verification;

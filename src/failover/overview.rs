@@ -11,7 +11,7 @@ use super::{
     encryption,
     member::LagReport,
     observation::{MemberSeen, Observation},
-    policy, rolling, switchover,
+    policy, rolling, switchover, verification,
 };
 use crate::api::{MemberState, MemberStatus, PairStatus, Phase, Role, SwitchKind};
 
@@ -95,11 +95,11 @@ fn serving(seen: &Observation, status: &PairStatus, active: &str) -> Serving {
 
 fn member_status(seen: &Observation, status: &PairStatus, member: &MemberSeen) -> MemberStatus {
     // The head of a member that does not answer is still the best that is known of it.
-    let before = || status.members.iter().find(|before| before.name == member.name).and_then(|before| before.head);
-    let last = || member.heard.as_ref().and_then(|heard| heard.report.head).or_else(before);
+    let known = status.members.iter().find(|known| known.name == member.name);
+    let last = || member.heard.as_ref().and_then(|heard| heard.report.head).or(known.and_then(|known| known.head));
     let active = status.active.as_deref().filter(|active| *active != member.name);
     let lag = active.and_then(|active| measured(seen, active, member));
-    let sampled_before = || status.members.iter().find(|before| before.name == member.name)?.lag_sampled_at.clone();
+    let sampled_before = || known?.lag_sampled_at.clone();
     let lag_sampled_at =
         lag.as_ref().map(|lag| MicroTime(lag.sampled_at)).or_else(|| active.and_then(|_| sampled_before()));
     let lag = lag.filter(|lag| lag.is_recent).map(|lag| lag.report);
@@ -118,6 +118,12 @@ fn member_status(seen: &Observation, status: &PairStatus, member: &MemberSeen) -
             caught_up_at: caught_up_at(),
             pending_ops: number(report.pending_ops),
             predicted_replay_milliseconds: number(report.predicted_replay_milliseconds),
+            verified_head: report.verified.map(|verified| verified.head),
+            verified_at: report.verified.and_then(|verified| {
+                let ago = Duration::from_millis(verified.milliseconds_ago).saturating_add(member.heard.as_ref()?.ago);
+                seen.now.checked_sub(ago).ok().map(MicroTime)
+            }),
+            unfit_log: report.unfit.clone(),
             message: report.message.clone(),
         },
         None => MemberStatus {
@@ -132,6 +138,9 @@ fn member_status(seen: &Observation, status: &PairStatus, member: &MemberSeen) -
             caught_up_at: caught_up_at(),
             pending_ops: None,
             predicted_replay_milliseconds: None,
+            verified_head: None,
+            verified_at: None,
+            unfit_log: known.and_then(|known| known.unfit_log.clone()),
             message: Some(silence(member).to_owned()),
         },
     }
@@ -199,6 +208,12 @@ pub(super) struct Said {
     message: String,
 }
 
+impl Said {
+    pub(super) fn unknown(type_: &'static str, reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { type_, status: "Unknown", reason: reason.into(), message: message.into() }
+    }
+}
+
 pub(super) fn said(type_: &'static str, holds: bool, reason: impl Into<String>, message: impl Into<String>) -> Said {
     Said { type_, status: if holds { "True" } else { "False" }, reason: reason.into(), message: message.into() }
 }
@@ -207,6 +222,7 @@ fn conditions(seen: &Observation, status: &PairStatus, waiting: Option<&Waiting>
     let all = [
         ready(seen, status, waiting),
         standbys_in_sync(seen, status),
+        verification::condition(seen, status),
         synchronous(seen, status),
         catalog_formatted(status),
         switching(status, waiting),
@@ -260,12 +276,11 @@ fn ready(seen: &Observation, status: &PairStatus, waiting: Option<&Waiting>) -> 
         _ if seen.service_active.as_deref() != Some(active) => {
             said("Ready", false, "ServiceElsewhere", format!("the Service does not select {active} yet"))
         }
-        Serving::NotHeard => Said {
-            type_: "Ready",
-            status: "Unknown",
-            reason: "ActiveNotHeard".to_owned(),
-            message: format!("{active} renews its Lease but does not answer the controller; see network policies"),
-        },
+        Serving::NotHeard => Said::unknown(
+            "Ready",
+            "ActiveNotHeard",
+            format!("{active} renews its Lease but does not answer the controller; see network policies"),
+        ),
         Serving::Yes => said("Ready", true, "Serving", format!("{active} serves in epoch {}", status.epoch)),
     }
 }

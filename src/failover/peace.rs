@@ -145,7 +145,7 @@ fn has_failed(seen: &Observation, status: &PairStatus, active: &str) -> bool {
     here && seen
         .standbys_of(active)
         .filter_map(|member| member.report())
-        .any(|report| report.has_catalog && !failed(report))
+        .any(|report| report.has_catalog && report.is_fit() && !failed(report))
 }
 
 /// By whose word a failover begins.

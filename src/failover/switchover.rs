@@ -135,6 +135,12 @@ fn fit(seen: &Observation, member: &MemberSeen, active: &str) -> Result<i64, Vec
         why.push(format!("{name} does not answer; see its pod, and wait until it is Streaming"));
         return Err(why);
     };
+    if let Some(unfit) = report.unfit.as_ref().filter(|_| !report.is_fit()) {
+        let message = &unfit.message;
+        why.push(format!(
+            "the log of {name} was found unfit ({message}); wait until it has taken a new base and is Streaming"
+        ));
+    }
     if report.state != MemberState::Streaming {
         why.push(format!("{name} is {:?} and would have to be Streaming; wait until it is", report.state));
     }

@@ -11,7 +11,7 @@
 use bytes::{Buf, BufMut};
 use serde::{Deserialize, Serialize};
 
-use crate::{failover::member::GapReport, launcher::protocol::Generation, wal::OpId};
+use crate::{api::UnfitLog, failover::member::GapReport, launcher::protocol::Generation, wal::OpId};
 
 const MAGIC: &[u8; 8] = b"KPANCHOR";
 /// Version of the format.
@@ -44,6 +44,13 @@ pub struct Anchors {
     /// Operations that a promotion of this member replayed in a second; absent until one has shown it.
     #[serde(default)]
     pub replay_ops_per_second: Option<u32>,
+    /// Last op up to which the log need not be compared with the active's: that of the base, or one up to which it was compared
+    /// before. Absent before the first stream.
+    #[serde(default)]
+    pub compare_from: Option<OpId>,
+    /// The log that was found unfit last. Until it is replaced this member does not continue its log.
+    #[serde(default)]
+    pub unfit: Option<UnfitLog>,
 }
 
 impl Anchors {
@@ -61,6 +68,22 @@ impl Anchors {
             current_head: None,
             gap: None,
             replay_ops_per_second: None,
+            compare_from: None,
+            unfit: None,
+        }
+    }
+
+    /// Whether the log in use must not be continued.
+    pub fn is_unfit(&self) -> bool {
+        self.unfit.as_ref().is_some_and(|unfit| !unfit.replaced)
+    }
+
+    /// Lets a generation count from now on, whose log ends at `replicate_head` and whose base, if it is a copy of one, at `base_head`.
+    pub fn adopt(&mut self, generation: &str, base_head: Option<OpId>, replicate_head: Option<OpId>) {
+        self.generation = Some(generation.to_owned());
+        (self.base_head, self.compare_from, self.replicate_head) = (base_head, base_head, replicate_head);
+        if let Some(unfit) = &mut self.unfit {
+            unfit.replaced = true;
         }
     }
 
@@ -135,6 +158,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::api::LogFault;
 
     fn some() -> Anchors {
         Anchors {
@@ -143,6 +167,13 @@ mod tests {
             generation: Some("gen-3".into()),
             last_generation: 3,
             diff_head: Some(OpId::new(6_000_001, 40)),
+            unfit: Some(UnfitLog {
+                generation: "gen-2".into(),
+                epoch: 6,
+                fault: LogFault::Differs,
+                message: "other bytes".into(),
+                replaced: true,
+            }),
             ..Anchors::new("demo")
         }
     }
@@ -168,6 +199,20 @@ mod tests {
         anchors.rejoin(GapReport { epoch: 9, ops: 0, diff_head: None, own_head: None });
         assert_eq!(anchors.gap.as_ref().map(|gap| gap.epoch), Some(8));
         assert_eq!(anchors.diff_head, Some(OpId::new(1, 5)));
+    }
+
+    #[test]
+    fn a_log_is_unfit_until_another_one_counts() {
+        let mut anchors = some();
+        assert!(!anchors.is_unfit());
+        anchors.unfit.as_mut().unwrap().replaced = false;
+        assert!(Anchors::decode(&anchors.encode()).unwrap().is_unfit());
+        anchors.adopt("gen-4", Some(OpId::new(7_000_001, 50)), Some(OpId::new(7_000_001, 60)));
+        assert!(!anchors.is_unfit());
+        assert_eq!(
+            (anchors.generation.as_deref(), anchors.compare_from),
+            (Some("gen-4"), Some(OpId::new(7_000_001, 50)))
+        );
     }
 
     #[test]

@@ -10,7 +10,8 @@
 //! - Nothing is sent to a standby but what follows its own log, in order, without holes, in one reign.
 //! - An acknowledgement counts only in the reign of the stream and for something that was sent.
 //! - A slow, dead or lying standby costs [`WINDOW_BYTES`](super::sender::WINDOW_BYTES) and one read of the log, and
-//!   nothing else.
+//!   nothing else, except that what it acknowledged is read once more for the digest, at most a few MiB a second.
+//! - A digest is sent only of what the standby has acknowledged, and only when it has asked for that.
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::{
     Message, diff,
     hang_up::{HangUp, follow_on},
     message::{Answer, Heartbeat, Register},
+    rolling::Rolling,
     sender::Sender,
 };
 use crate::wal::{OpDigest, OpId, Replicate, TermHistory};
@@ -32,6 +34,12 @@ pub const BEGIN_LIMIT: Duration = Duration::from_secs(60);
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(10);
 /// How long what was sent may stay without any acknowledgement.
 pub const ACKNOWLEDGE_LIMIT: Duration = Duration::from_secs(30);
+
+/// Time between two digests while there is something new.
+pub const DIGEST_INTERVAL: Duration = Duration::from_secs(2);
+/// Time until the next part of the log is read for a digest that is far behind, or cannot be read now. With what one reading
+/// reads at most, it bounds what comparing costs.
+pub const DIGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What happens to a feed.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +57,9 @@ pub enum Event {
     DigestRead(Option<OpDigest>),
     /// What [`Action::ReadLog`] asked for: the operations that are next; empty at the log's end.
     LogRead(Vec<Replicate>),
+    /// What [`Action::Extend`] asked for: a longer one, the same when the log cannot be read now; none when the log no longer
+    /// holds what comes next.
+    Extended(Option<Rolling>),
     /// The active's log or master is seen in another state.
     Beat(Heartbeat),
     /// The log is no longer offered.
@@ -110,6 +121,14 @@ pub enum Action {
     },
     /// Read what is next in the log, and answer with [`Event::LogRead`].
     ReadLog,
+    /// Read the log again behind the end of this digest, up to `to` or for a part of the way, and answer with
+    /// [`Event::Extended`]. One at a time; the stream goes on meanwhile.
+    Extend {
+        /// The digest so far.
+        rolling: Rolling,
+        /// An operation that the standby has acknowledged.
+        to: OpId,
+    },
     /// This and all before it are on the standby's disk.
     Acknowledged(OpId),
     /// The standby wants its turn to take a base, or no longer does.
@@ -135,7 +154,7 @@ enum Phase {
     Registering,
     Identifying { epoch: i64, register: Register },
     ReadingDigest { reign: Reign, register: Register },
-    Answered { diff_head: OpId, member: String },
+    Answered { diff_head: OpId, member: String, compare_from: Option<OpId> },
     Streaming(Stream),
     Ended,
 }
@@ -148,6 +167,24 @@ struct Stream {
     reading: bool,
     /// Since when the oldest operation on its way waits, or the last acknowledgement that made progress.
     waits_since: Duration,
+    comparing: Option<Comparing>,
+    /// The digest that is being extended, and up to where.
+    extending: Option<(Rolling, OpId)>,
+}
+
+/// The comparison of both logs.
+#[derive(Debug)]
+struct Comparing {
+    rolling: Rolling,
+    /// The end of the last digest that was sent.
+    told: Option<OpId>,
+    due_at: Duration,
+}
+
+impl Comparing {
+    fn behind(from: OpId, due_at: Duration) -> Self {
+        Self { rolling: Rolling::behind(from), told: None, due_at }
+    }
 }
 
 impl Feed {
@@ -211,10 +248,12 @@ impl Feed {
             Event::Identified(identified) => self.identified(now, identified, actions)?,
             Event::DigestRead(digest) => self.answer(now, digest, actions)?,
             Event::LogRead(ops) => self.send_ops(now, ops, actions)?,
+            Event::Extended(rolling) => self.extended(now, rolling, actions),
             Event::Beat(beat) => self.show(now, beat),
             Event::Tick => self.check_patience(now)?,
         }
         self.read_on(actions);
+        self.compare_when_due(now, actions);
         self.beat_when_due(now, actions);
         Ok(())
     }
@@ -237,8 +276,8 @@ impl Feed {
             (Phase::Answered { .. } | Phase::Streaming(_), _) if epoch != self.epoch => {
                 return Err(HangUp::OtherEpoch { theirs: epoch, ours: self.epoch });
             }
-            (Phase::Answered { diff_head, member }, Message::Begin { after }) => {
-                let (diff_head, member) = (*diff_head, std::mem::take(member));
+            (Phase::Answered { diff_head, member, compare_from }, Message::Begin { after }) => {
+                let (diff_head, member, compare_from) = (*diff_head, std::mem::take(member), *compare_from);
                 if after != diff_head {
                     return Err(HangUp::BeginElsewhere { after, diff_head });
                 }
@@ -248,6 +287,8 @@ impl Feed {
                     more: true,
                     reading: false,
                     waits_since: now,
+                    comparing: compare_from.map(|from| Comparing::behind(earlier(from, after), now)),
+                    extending: None,
                 });
             }
             (Phase::Answered { .. }, other) => return Err(HangUp::out_of_turn(&other, "the start of the stream")),
@@ -260,6 +301,10 @@ impl Feed {
                 actions.push(Action::Acknowledged(replicate_head));
             }
             (Phase::Streaming(_), Message::WantBase { wanted }) => actions.push(Action::WantBase(wanted)),
+            (Phase::Streaming(stream), Message::Compare { from }) => {
+                let from = earlier(from, stream.sender.replicate_head());
+                stream.comparing = Some(Comparing::behind(from, now.saturating_add(DIGEST_PAUSE)));
+            }
             (Phase::Streaming(_), other) => return Err(HangUp::out_of_turn(&other, "an acknowledgement")),
             (_, other) => return Err(HangUp::out_of_turn(&other, "silence until the answer")),
         }
@@ -309,10 +354,10 @@ impl Feed {
             Answer::Meet { diff_head, .. } => Ok(*diff_head),
             Answer::TakeBase { reason, .. } | Answer::Refused { reason } => Err(HangUp::BaseNeeded(reason.clone())),
         };
-        let member = register.member.clone();
+        let (member, compare_from) = (register.member.clone(), register.compare_from);
         actions.push(Action::Send { epoch: self.epoch, message: Message::Answer(answer) });
         self.heard_at = now;
-        self.phase = Phase::Answered { diff_head: next?, member };
+        self.phase = Phase::Answered { diff_head: next?, member, compare_from };
         Ok(())
     }
 
@@ -331,6 +376,43 @@ impl Feed {
         stream.sender.sent(last, ops.iter().map(|op| op.raw().len()).sum());
         actions.push(Action::Send { epoch: self.epoch, message: Message::Ops(ops) });
         Ok(())
+    }
+
+    /// Extends the digest over what the standby has acknowledged since the last one, now and then.
+    fn compare_when_due(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let Phase::Streaming(stream) = &mut self.phase else { return };
+        let Some(comparing) = stream.comparing.as_mut().filter(|comparing| now >= comparing.due_at) else { return };
+        let (at, to) = (comparing.rolling.at(), stream.sender.replicate_head());
+        if stream.extending.is_some() || comparing.told == Some(to) {
+            return;
+        }
+        if at.index < to.index {
+            stream.extending = Some((comparing.rolling, to));
+            actions.push(Action::Extend { rolling: comparing.rolling, to });
+        } else {
+            comparing.due_at = now.saturating_add(DIGEST_INTERVAL);
+            comparing.told = Some(at);
+            actions.push(Action::Send { epoch: self.epoch, message: Message::Digest(comparing.rolling) });
+        }
+    }
+
+    fn extended(&mut self, now: Duration, rolling: Option<Rolling>, actions: &mut Vec<Action>) {
+        let Phase::Streaming(stream) = &mut self.phase else { return };
+        let Some((before, to)) = stream.extending.take() else { return };
+        // The standby may have asked for another one meanwhile.
+        let Some(comparing) = stream.comparing.as_mut().filter(|comparing| comparing.rolling == before) else { return };
+        let Some(rolling) = rolling else {
+            let from = stream.sender.replicate_head();
+            *comparing = Comparing::behind(from, now.saturating_add(DIGEST_PAUSE));
+            return;
+        };
+        let whole = rolling.at() == to;
+        comparing.due_at = now.saturating_add(if whole { DIGEST_INTERVAL } else { DIGEST_PAUSE });
+        if rolling != before {
+            comparing.rolling = rolling;
+            comparing.told = Some(rolling.at());
+            actions.push(Action::Send { epoch: self.epoch, message: Message::Digest(rolling) });
+        }
     }
 
     fn show(&mut self, now: Duration, beat: Heartbeat) {
@@ -388,6 +470,11 @@ impl Feed {
     fn silent_at(&self) -> Duration {
         self.heard_at.saturating_add(self.patience())
     }
+}
+
+/// The one that comes first in a log.
+fn earlier(one: OpId, other: OpId) -> OpId {
+    if one.index < other.index { one } else { other }
 }
 
 /// Why this standby cannot be answered now, though it may be in a moment.

@@ -12,6 +12,7 @@
 //! - Only what is durable is acknowledged.
 //! - What was received and is not durable yet is at most twice [`GROUP_BYTES`] and a message each: one group that is being
 //!   stored, one that waits.
+//! - Once its log is found unfit, nothing more is acknowledged, and the log is never continued: a base takes its place.
 
 use std::time::Duration;
 
@@ -20,9 +21,11 @@ use super::{
     diff::{self, Verdict},
     hang_up::{HangUp, follow_on},
     message::{Answer, Heartbeat, Register},
+    rolling::Rolling,
     terms,
 };
 use crate::{
+    api::LogFault,
     failover::member::GapReport,
     wal::{OpDigest, OpId, Replicate},
 };
@@ -48,8 +51,34 @@ pub enum Event {
     TermRaised,
     /// [`Action::Store`] is done, and the log is durable up to here.
     Stored(OpId),
+    /// What [`Action::ReadBack`] asked for.
+    ReadBack(ReadBack),
+    /// A new base counts, with all that was acknowledged behind it; its last operation.
+    NewBase(OpId),
     /// Time has passed; due at [`Follower::wake_at`].
     Tick,
+}
+
+/// What the own log's files hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadBack {
+    /// The digest, up to where it was asked for.
+    Whole(Rolling),
+    /// The log begins behind what is needed.
+    Later,
+    /// A new base counts, and what was read is no longer in use.
+    Replaced,
+    /// What was acknowledged is not there, or cannot be read, and why.
+    Unfit(String),
+}
+
+/// What was found wrong with the own log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What.
+    pub fault: LogFault,
+    /// Where, and how that was found.
+    pub message: String,
 }
 
 /// What the shell is to do, in this order. When one fails it hangs up and does no other.
@@ -74,6 +103,18 @@ pub enum Action {
     Hear(Heartbeat),
     /// Append these and make them durable with one flush, and answer with [`Event::Stored`].
     Store(Vec<Replicate>),
+    /// Read the files of the own log behind the end of this digest, up to `to`, and answer with [`Event::ReadBack`]. One at a
+    /// time; the stream goes on meanwhile.
+    ReadBack {
+        /// The digest so far.
+        rolling: Rolling,
+        /// An operation that is durable here.
+        to: OpId,
+    },
+    /// The files of the own log hold what the active's log holds, in this stretch.
+    Verified(Rolling),
+    /// Remember durably that the own log must not be continued.
+    Condemn(Finding),
     /// It is this standby's turn to take a new base while the stream goes on.
     BaseTurn,
     /// Close the connection and take a base of the active.
@@ -89,6 +130,8 @@ pub enum Action {
 #[derive(Debug)]
 pub struct Follower {
     register: Register,
+    /// Whether the own log must not be continued.
+    unfit: bool,
     /// The highest epoch obeyed.
     epoch: i64,
     phase: Phase,
@@ -100,7 +143,7 @@ enum Phase {
     Registered,
     ReadingDigest { answer: Answer },
     RaisingTerm { after: OpId },
-    Streaming(Stream),
+    Streaming(Box<Stream>),
     Ended,
 }
 
@@ -114,13 +157,29 @@ struct Stream {
     storing: bool,
     /// Last operation that is durable here.
     replicate_head: OpId,
+    comparing: Comparing,
+}
+
+/// The comparison of both logs.
+#[derive(Debug, Default)]
+struct Comparing {
+    /// How far the logs are known to be equal.
+    ours: Option<Rolling>,
+    /// The active's digest that the own log is being read for.
+    reading: Option<Rolling>,
+    /// The latest one that came meanwhile.
+    next: Option<Rolling>,
+    /// Where the active's digests began last.
+    heard: Option<OpId>,
+    /// Digests that begin here are of a base that was replaced.
+    retired: Option<OpId>,
 }
 
 impl Follower {
-    /// A connection that came about just now; `epoch` is the highest obeyed.
-    pub fn begin(now: Duration, register: Register, epoch: i64) -> (Self, Vec<Action>) {
+    /// A connection that came about just now; `epoch` is the highest obeyed, `unfit` whether the own log must not be continued.
+    pub fn begin(now: Duration, register: Register, epoch: i64, unfit: bool) -> (Self, Vec<Action>) {
         let send = Action::Send { epoch, message: Message::Register(register.clone()) };
-        (Self { register, epoch, phase: Phase::Registered, heard_at: now }, vec![send])
+        (Self { register, unfit, epoch, phase: Phase::Registered, heard_at: now }, vec![send])
     }
 
     /// What to do about an event.
@@ -167,20 +226,28 @@ impl Follower {
             return if silent { Err(HangUp::Silent(SILENCE_LIMIT)) } else { Ok(()) };
         }
         // Whatever the shell was asked to do, it did not read from the connection meanwhile, or not as long as usual.
-        self.heard_at = now;
+        if !matches!(event, Event::ReadBack(_)) {
+            self.heard_at = now;
+        }
         match event {
+            Event::ReadBack(found) => self.compare(found, actions),
+            Event::NewBase(head) => {
+                self.compare_anew(head, actions);
+                Ok(())
+            }
             Event::Received { epoch, message } => self.received(epoch, message, actions),
             Event::DigestRead(digest) => self.judge(digest, actions),
             Event::TermRaised => {
                 let Phase::RaisingTerm { after } = self.phase else { return Ok(()) };
                 actions.push(Action::Send { epoch: self.epoch, message: Message::Begin { after } });
-                self.phase = Phase::Streaming(Stream {
+                self.phase = Phase::Streaming(Box::new(Stream {
                     received: after,
                     group: Vec::new(),
                     group_bytes: 0,
                     storing: false,
                     replicate_head: after,
-                });
+                    comparing: Comparing::default(),
+                }));
                 Ok(())
             }
             Event::Stored(durable) => {
@@ -226,6 +293,13 @@ impl Follower {
                 stream.store_group(actions);
             }
             (Phase::Streaming(_), Message::BaseTurn) => actions.push(Action::BaseTurn),
+            (Phase::Streaming(stream), Message::Digest(theirs)) => {
+                if theirs.at().index > stream.replicate_head.index {
+                    let (at, replicate_head) = (theirs.at(), stream.replicate_head);
+                    return Err(HangUp::DigestAhead { at, replicate_head });
+                }
+                stream.comparing.hear(theirs, actions);
+            }
             (Phase::Streaming(_), other) => return Err(HangUp::out_of_turn(&other, "operations or a heartbeat")),
             (_, other) => return Err(HangUp::out_of_turn(&other, "a heartbeat")),
         }
@@ -260,17 +334,66 @@ impl Follower {
         };
         actions.push(Action::Note(GapReport { epoch: self.epoch, ops, diff_head, own_head }));
         match verdict {
-            Verdict::Stream { after } => {
+            Verdict::Stream { after } if !self.unfit => {
                 // Raised now for the next reign, so that a promotion need not wait for Kudu's tool to do it.
                 actions.push(Action::RaiseTerm(terms::floor(self.epoch.saturating_add(1))));
                 self.phase = Phase::RaisingTerm { after };
             }
-            Verdict::Gap { .. } | Verdict::Base => {
+            Verdict::Stream { .. } | Verdict::Gap { .. } | Verdict::Base => {
                 actions.push(Action::TakeBase { uuid: answer.uuid().to_owned() });
                 self.phase = Phase::Ended;
             }
         }
         Ok(())
+    }
+
+    /// Holds what the own files hold against what the active's log holds.
+    fn compare(&mut self, found: ReadBack, actions: &mut Vec<Action>) -> Result<(), HangUp> {
+        let Phase::Streaming(stream) = &mut self.phase else { return Ok(()) };
+        let comparing = &mut stream.comparing;
+        let Some(theirs) = comparing.reading.take() else { return Ok(()) };
+        let before = comparing.ours.filter(|ours| ours.from() == theirs.from());
+        let equal_to = before.map_or(theirs.from(), |ours| ours.at());
+        let finding = match found {
+            ReadBack::Whole(ours) if ours == theirs => {
+                comparing.ours = Some(ours);
+                actions.push(Action::Verified(ours));
+                None
+            }
+            ReadBack::Whole(_) => Some((LogFault::Differs, "they hold other bytes".to_owned())),
+            ReadBack::Unfit(why) => Some((LogFault::Damaged, why)),
+            ReadBack::Later => {
+                // Nothing to compare with what the active sends: from here on there will be.
+                let message = Message::Compare { from: stream.replicate_head };
+                comparing.anew();
+                actions.push(Action::Send { epoch: self.epoch, message });
+                None
+            }
+            ReadBack::Replaced => None,
+        };
+        if let Some((fault, why)) = finding {
+            let message = format!(
+                "the operations behind {equal_to}, up to {}, were read back from its files and held against the active's log: {why}",
+                theirs.at()
+            );
+            actions.push(Action::Condemn(Finding { fault, message: message.clone() }));
+            return Err(HangUp::Unfit(message));
+        }
+        if let Some(next) = comparing.next.take() {
+            comparing.hear(next, actions);
+        }
+        Ok(())
+    }
+
+    /// All that is behind a new base was written anew, and is compared anew.
+    fn compare_anew(&mut self, base_head: OpId, actions: &mut Vec<Action>) {
+        let Phase::Streaming(stream) = &mut self.phase else { return };
+        // An active that has sent no digest may not know what that is.
+        if stream.comparing.heard.is_some_and(|from| from != base_head) {
+            stream.comparing.anew();
+            let message = Message::Compare { from: base_head };
+            actions.push(Action::Send { epoch: self.epoch, message });
+        }
     }
 
     /// Answers a heartbeat or a flush: this is durable. While a flush is slow it also says that this member is alive.
@@ -279,6 +402,29 @@ impl Follower {
             let message = Message::Ack { replicate_head: stream.replicate_head };
             actions.push(Action::Send { epoch: self.epoch, message });
         }
+    }
+}
+
+impl Comparing {
+    /// Takes one of the active's digests. Of those that come while the log is read, the latest one says all.
+    fn hear(&mut self, theirs: Rolling, actions: &mut Vec<Action>) {
+        if self.retired == Some(theirs.from()) {
+            return;
+        }
+        self.heard = Some(theirs.from());
+        if self.reading.is_some() {
+            self.next = Some(theirs);
+            return;
+        }
+        let goes_on = |ours: &Rolling| ours.from() == theirs.from() && ours.at().index <= theirs.at().index;
+        let ours = self.ours.filter(goes_on).unwrap_or(Rolling::behind(theirs.from()));
+        self.reading = Some(theirs);
+        actions.push(Action::ReadBack { rolling: ours, to: theirs.at() });
+    }
+
+    /// Forgets what was compared, and what is still on its way of that. What is being read says that it was replaced.
+    fn anew(&mut self) {
+        (self.ours, self.next, self.retired) = (None, None, self.heard);
     }
 }
 

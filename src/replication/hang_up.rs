@@ -61,6 +61,17 @@ pub enum HangUp {
     /// An acknowledgement that cannot be.
     #[error(transparent)]
     Acknowledgement(#[from] SenderError),
+    /// A digest of what was not acknowledged yet.
+    #[error("it sent a digest up to {at}, and only {replicate_head} has been acknowledged")]
+    DigestAhead {
+        /// Where the digest ends.
+        at: OpId,
+        /// What was acknowledged.
+        replicate_head: OpId,
+    },
+    /// This member's log is not fit to be continued.
+    #[error("this member's own log is unfit: {0}; it takes a new base")]
+    Unfit(String),
     /// Operations that do not continue the log.
     #[error("operation {next} does not follow {after}")]
     Hole {

@@ -3,7 +3,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::frame::Frame;
+use super::{frame::Frame, rolling::Rolling};
 use crate::wal::{EntryError, OpDigest, OpId, Replicate, TermHistory};
 
 /// What members say to each other.
@@ -34,6 +34,13 @@ pub enum Message {
     },
     /// Active: no other standby takes a base now; take yours.
     BaseTurn,
+    /// Standby: compare our logs behind this operation from now on; what I had before is replaced.
+    Compare {
+        /// The operation.
+        from: OpId,
+    },
+    /// Active: the digest of a stretch of my log, which you have acknowledged. Sent only to who has asked for it.
+    Digest(Rolling),
 }
 
 /// A standby's registration.
@@ -46,6 +53,9 @@ pub struct Register {
     pub member: String,
     /// What its log holds; absent when it has none.
     pub history: Option<TermHistory>,
+    /// Last operation up to which its log needs no comparison with the active's; absent when it compares nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compare_from: Option<OpId>,
 }
 
 /// The active's answer to a registration.
@@ -145,6 +155,8 @@ const HEARTBEAT: u8 = 5;
 const ACK: u8 = 6;
 const WANT_BASE: u8 = 7;
 const BASE_TURN: u8 = 8;
+const COMPARE: u8 = 9;
+const DIGEST: u8 = 10;
 
 impl Message {
     /// The frame that carries this message.
@@ -158,6 +170,8 @@ impl Message {
             Self::Ack { replicate_head } => (ACK, json(&replicate_head)),
             Self::WantBase { wanted } => (WANT_BASE, json(&wanted)),
             Self::BaseTurn => (BASE_TURN, Bytes::new()),
+            Self::Compare { from } => (COMPARE, json(&from)),
+            Self::Digest(rolling) => (DIGEST, json(&rolling)),
         };
         Frame { kind, epoch, payload }
     }
@@ -177,6 +191,8 @@ impl Message {
             ACK => Self::Ack { replicate_head: parse("ack", &payload)? },
             WANT_BASE => Self::WantBase { wanted: parse("want base", &payload)? },
             BASE_TURN => Self::BaseTurn,
+            COMPARE => Self::Compare { from: parse("compare", &payload)? },
+            DIGEST => Self::Digest(parse("digest", &payload)?),
             kind => return Err(MessageError::Kind(kind)),
         })
     }
@@ -227,8 +243,13 @@ mod tests {
         let history: TermHistory = (1..9).map(|index| OpId::new(1, index)).collect();
         let digest = Digest(OpDigest::of_raw(b"an operation"));
         for message in [
-            Message::Register(Register { pair: "p".into(), member: "p-1".into(), history: Some(history) }),
-            Message::Register(Register { pair: "p".into(), member: "p-1".into(), history: None }),
+            Message::Register(Register {
+                pair: "p".into(),
+                member: "p-1".into(),
+                history: Some(history),
+                compare_from: Some(OpId::new(1, 5)),
+            }),
+            Message::Register(Register { pair: "p".into(), member: "p-1".into(), history: None, compare_from: None }),
             Message::Answer(Answer::Meet { diff_head: OpId::new(1, 8), digest, uuid: "u".into() }),
             Message::Answer(Answer::TakeBase { reason: "no log".into(), diff_head: None, uuid: "u".into() }),
             Message::Begin { after: OpId::new(1, 8) },
@@ -237,6 +258,8 @@ mod tests {
             Message::Ack { replicate_head: OpId::new(2, 9) },
             Message::WantBase { wanted: true },
             Message::BaseTurn,
+            Message::Compare { from: OpId::new(1, 8) },
+            Message::Digest(Rolling::behind(OpId::new(1, 8))),
         ] {
             let frame = Frame::decode(message.clone().into_frame(4).encode()).unwrap();
             assert_eq!(frame.epoch, 4);

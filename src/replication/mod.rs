@@ -18,9 +18,11 @@ pub mod lag;
 pub mod message;
 pub mod replay;
 pub mod retention;
+pub mod rolling;
 pub mod sender;
 pub mod terms;
 
 pub use anchors::Anchors;
 pub use hang_up::HangUp;
 pub use message::Message;
+pub use rolling::Rolling;

@@ -30,6 +30,7 @@ pub(super) async fn take(member: &mut Member, uuid: String, rpc: &str) -> Result
         let mut facts = member.board.facts();
         (facts.catalog_uuid, facts.head) = (Some(uuid), head);
     }
+    member.show_fitness();
     member.tidy().await
 }
 

@@ -8,8 +8,8 @@ use std::{
 
 use super::{SidecarError, config::SidecarConfig, lags::Lags, security::LinkSecurity};
 use crate::{
-    api::{MemberState, Role, SyncRecord},
-    failover::member::{GapReport, LagReport, MemberReport, StandbyReport},
+    api::{MemberState, Role, SyncRecord, UnfitLog},
+    failover::member::{GapReport, LagReport, MemberReport, StandbyReport, VerifiedReport},
     replication::{Anchors, replay::Pending},
     wal::OpId,
 };
@@ -41,9 +41,24 @@ pub(super) struct Facts {
     pub(super) sync: Option<SyncRecord>,
     /// Of a standby: what is past its base, and how long that takes to replay.
     pub(super) pending: Option<(Pending, Duration)>,
+    /// Of a standby: how far its log was compared with the active's.
+    pub(super) verified: Option<VerifiedFacts>,
+    /// The log that was found unfit last.
+    pub(super) unfit: Option<UnfitLog>,
     /// Bytes of a new base that have been copied.
     pub(super) base_bytes: Option<u64>,
     pub(super) message: Option<String>,
+}
+
+/// A stretch of a standby's log that was found equal to the active's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct VerifiedFacts {
+    /// The operation behind which it begins.
+    pub(super) from: OpId,
+    /// Its last operation.
+    pub(super) head: OpId,
+    /// When it was compared.
+    pub(super) when: Instant,
 }
 
 /// What an active knows of a standby that it feeds.
@@ -94,6 +109,8 @@ impl Board {
                 gap: anchors.gap.clone(),
                 sync: None,
                 pending: None,
+                verified: None,
+                unfit: anchors.unfit.clone(),
                 base_bytes: None,
                 message: None,
             }),
@@ -154,6 +171,12 @@ impl Board {
             pending_ops: pending.map(|(pending, _)| pending.ops),
             pending_bytes: pending.map(|(pending, _)| pending.bytes),
             predicted_replay_milliseconds: pending.map(|(_, time)| milliseconds(time)),
+            verified: facts.verified.filter(|_| facts.role == Role::Standby).map(|verified| VerifiedReport {
+                from: verified.from,
+                head: verified.head,
+                milliseconds_ago: ago(verified.when),
+            }),
+            unfit: facts.unfit,
             base_bytes: facts.base_bytes,
             encryption: Some(self.security.shown()),
             sync: facts.sync,

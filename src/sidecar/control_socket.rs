@@ -34,6 +34,9 @@ pub enum ControlRequest {
         gate: Option<OpId>,
         /// The epoch of the new reign; one above the highest that this member knows when absent.
         epoch: Option<i64>,
+        /// Also with a log that was found unfit.
+        #[serde(default)]
+        unfit: bool,
     },
     /// Stop serving; ship what is left of the log.
     Demote,
@@ -122,6 +125,12 @@ fn answer(request: ControlRequest, board: &Board, coordinator: &Coordinator) -> 
         ControlRequest::Promote { .. } if !report.has_catalog => {
             return refused("promote: there is no catalog on this member; let it follow the active first, or use init on the first member of a new pair".to_owned());
         }
+        ControlRequest::Promote { unfit: false, .. } if !report.is_fit() => {
+            let why = report.unfit.map_or_else(String::new, |unfit| unfit.message);
+            return refused(format!(
+                "promote: this member's log was found unfit: {why}. Let it follow the active, so that it takes a new base; if there is no other member left, promote it with --unfit"
+            ));
+        }
         ControlRequest::Promote { epoch: Some(epoch), .. } if epoch <= report.epoch => {
             return refused(format!(
                 "promote: epoch {epoch} must be above {}, the highest that this member has obeyed",
@@ -132,7 +141,7 @@ fn answer(request: ControlRequest, board: &Board, coordinator: &Coordinator) -> 
             let head = report.head.map_or("nothing".to_owned(), |head| head.to_string());
             return refused(format!("promote: this member's log ends at {head}, before {gate}"));
         }
-        ControlRequest::Promote { gate, epoch } => {
+        ControlRequest::Promote { gate, epoch, .. } => {
             manual.promote(epoch.unwrap_or(report.epoch.saturating_add(1)), gate, None);
         }
         ControlRequest::Demote

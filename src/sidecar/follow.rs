@@ -14,7 +14,9 @@ use tokio::{
 };
 
 use super::{
-    SidecarError, base, generation,
+    SidecarError, base,
+    comparison::Comparison,
+    generation,
     link::Link,
     member::{Duty, Member},
     refresh::Refresh,
@@ -22,10 +24,11 @@ use super::{
     shipping::blocking,
 };
 use crate::{
-    api::{MemberState, Role},
+    api::{LogFault, MemberState, Role},
+    failover::member::GapReport,
     launcher::protocol::Request,
     replication::{
-        follower::{Action, Event, Follower},
+        follower::{Action, Event, Follower, ReadBack},
         message::{Heartbeat, Register},
     },
     wal::{OpId, Replicate},
@@ -44,12 +47,16 @@ pub(super) async fn run(member: &mut Member, duty: &mut Duty, epoch: i64, active
     {
         let mut facts = member.board.facts();
         (facts.active_head, facts.active_heard, facts.applied_head) = (None, None, None);
+        facts.verified = None;
         facts.standbys.clear();
     }
     // Whoever chooses the next active has to know it also when the old one is not there to register with.
-    member.look_at_log().await?;
+    match member.look_at_log().await {
+        Err(SidecarError::Read(error)) if error.is_damage() => member.condemn(LogFault::Damaged, error.to_string())?,
+        looked => looked?,
+    }
     let refresh = Refresh::new(member);
-    let mut standby = Standby { member, active, log: None, refresh };
+    let mut standby = Standby { member, active, log: None, refresh, comparison: Comparison::default() };
     loop {
         standby.member.board.enter(Role::Standby, MemberState::Connecting);
         let ended = standby.follow(duty).await;
@@ -80,6 +87,7 @@ struct Standby<'a> {
     /// it is written to, after a failed write, and without a catalog.
     log: Option<LogAppender>,
     refresh: Refresh,
+    comparison: Comparison,
 }
 
 /// Why a connection is no longer needed.
@@ -100,6 +108,7 @@ impl Standby<'_> {
         let mut storing = None;
         let end = self.converse(duty, link, register, &addresses.rpc, &mut storing).await;
         self.refresh.disconnected();
+        self.comparison.disconnected();
         // What was begun to be stored is finished: the log is closed only when nobody writes to it.
         if let Some(stored) = storing {
             self.stored(stored.await).map(drop)?;
@@ -114,19 +123,31 @@ impl Standby<'_> {
     }
 
     /// Opens the own log, if there is one, and says what it holds.
+    ///
+    /// A log that is damaged is as good as none. That costs nothing that was acknowledged: this member was told to follow an
+    /// active, and only when that one has opened a reign which is not older than any that this member obeyed does it give a
+    /// base. Whoever opened the reign has all that was acknowledged before ([`promise`](crate::failover)), or a person has
+    /// accepted the loss. The damaged log stays in use until the base counts, and is kept in quarantine then. A member that is
+    /// told to serve does not come here.
     async fn open_log(&mut self) -> Result<Register, SidecarError> {
         if self.log.is_none()
             && let Some(folder) = self.log_folder()
         {
-            self.log = Some(blocking(move || LogAppender::open(&folder)).await?);
+            match blocking(move || LogAppender::open(&folder)).await {
+                Ok(log) => self.log = Some(log),
+                Err(error) if error.is_damage() => self.member.condemn(LogFault::Damaged, error.to_string())?,
+                Err(error) => return Err(error.into()),
+            }
         }
         if let Some(log) = &self.log {
             self.refresh.saw(self.member, log);
         }
         let history = self.log.as_ref().map(|log| log.summary().history.clone());
         self.member.board.facts().head = history.as_ref().and_then(|history| history.last());
+        let last = history.as_ref().and_then(|history| history.last());
+        let compare_from = self.comparison.from(&self.member.anchors.current(), last);
         let config = &self.member.config;
-        Ok(Register { pair: config.pair.clone(), member: config.member.clone(), history })
+        Ok(Register { pair: config.pair.clone(), member: config.member.clone(), history, compare_from })
     }
 
     /// Carries out what the follower decides until the connection ends.
@@ -139,14 +160,22 @@ impl Standby<'_> {
         storing: &mut Option<Storing>,
     ) -> Result<End, SidecarError> {
         let begun = Instant::now();
-        let (mut follower, actions) = Follower::begin(begun.elapsed(), register, self.member.anchors.current().epoch);
+        let anchors = self.member.anchors.current();
+        let compare_from = register.compare_from;
+        let (mut follower, actions) = Follower::begin(begun.elapsed(), register, anchors.epoch, anchors.is_unfit());
         let mut actions = VecDeque::from(actions);
         loop {
             // Before anything more is stored: a busy stream leaves the log at rest nowhere else.
-            if follower.is_streaming()
-                && let Some(message) = self.refresh.step(self.member, &mut self.log, rpc).await?
-            {
-                link.send(follower.epoch(), message).await?;
+            if follower.is_streaming() {
+                let before = self.member.anchors.current().generation;
+                if let Some(message) = self.refresh.step(self.member, &mut self.log, rpc).await? {
+                    link.send(follower.epoch(), message).await?;
+                }
+                let anchors = self.member.anchors.current();
+                if let Some(base_head) = anchors.base_head.filter(|_| anchors.generation != before) {
+                    self.member.board.facts().verified = None;
+                    actions.extend(follower.on(begun.elapsed(), Event::NewBase(base_head)));
+                }
             }
             while let Some(action) = actions.pop_front() {
                 let event = match action {
@@ -156,6 +185,10 @@ impl Standby<'_> {
                     Action::TakeBase { uuid } => return Ok(End::Base { uuid }),
                     Action::Store(ops) => {
                         *storing = Some(self.store(ops)?);
+                        None
+                    }
+                    Action::Note(found) => {
+                        self.note(found, compare_from)?;
                         None
                     }
                     other => self.carry_out(&mut link, other).await?,
@@ -177,6 +210,12 @@ impl Standby<'_> {
                     Event::Received { epoch, message }
                 }
                 () = self.refresh.progress() => continue,
+                (generation, found) = self.comparison.finished() => {
+                    let in_use = self.member.anchors.current().generation;
+                    // What was read of a generation that was being removed says nothing.
+                    let found = if in_use == Some(generation) { found? } else { ReadBack::Replaced };
+                    Event::ReadBack(found)
+                }
                 () = sleep(wake_at.saturating_sub(begun.elapsed())) => Event::Tick,
             };
             actions.extend(follower.on(begun.elapsed(), event));
@@ -195,11 +234,6 @@ impl Standby<'_> {
                 };
                 return Ok(Some(Event::DigestRead(digest)));
             }
-            Action::Note(found) => {
-                tracing::info!(?found, "registered with the active");
-                self.member.anchors.update(|anchors| anchors.rejoin(found))?;
-                self.member.board.facts().gap = self.member.anchors.current().gap;
-            }
             Action::RaiseTerm(term) => {
                 if let Some(generation) = self.member.anchors.current().generation {
                     self.member.call(Request::SetTerm { generation, term }).await?;
@@ -208,10 +242,33 @@ impl Standby<'_> {
             }
             Action::Hear(beat) => self.hear(&beat),
             Action::BaseTurn => self.refresh.has_turn(),
+            Action::ReadBack { rolling, to } => {
+                if let (Some(generation), Some(folder)) = (self.member.anchors.current().generation, self.log_folder())
+                {
+                    self.comparison.read_back(generation, folder, rolling, to);
+                }
+            }
+            Action::Verified(rolling) => {
+                if let Some(generation) = self.member.anchors.current().generation {
+                    self.comparison.verified(&self.member.board, generation, rolling);
+                }
+            }
+            Action::Condemn(finding) => self.member.condemn(finding.fault, finding.message)?,
             // The conversation ends with them, or they outlast this call.
-            Action::Store(_) | Action::TakeBase { .. } | Action::HangUp(_) => {}
+            Action::Note(_) | Action::Store(_) | Action::TakeBase { .. } | Action::HangUp(_) => {}
         }
         Ok(None)
+    }
+
+    /// Remembers where the logs part, and behind which operation they are compared.
+    fn note(&mut self, found: GapReport, compare_from: Option<OpId>) -> Result<(), SidecarError> {
+        tracing::info!(?found, "registered with the active");
+        self.member.anchors.update(|anchors| {
+            anchors.rejoin(found);
+            anchors.compare_from = compare_from;
+        })?;
+        self.member.board.facts().gap = self.member.anchors.current().gap;
+        Ok(())
     }
 
     /// Begins to append operations and to make them durable; that runs to its end even when the order changes meanwhile.

@@ -61,9 +61,8 @@ pub fn adopt(
     base_head: Option<OpId>,
 ) -> Result<(), SidecarError> {
     anchors.update(|anchors| {
-        anchors.generation = Some(generation.to_owned());
+        anchors.adopt(generation, base_head, base_head);
         uuid.clone_into(&mut anchors.uuid);
-        (anchors.base_head, anchors.replicate_head) = (base_head, base_head);
     })
 }
 

@@ -19,7 +19,7 @@ use super::{
     store::AnchorStore,
 };
 use crate::{
-    api::{MemberState, Role},
+    api::{LogFault, MemberState, Role, UnfitLog},
     failover::order::Order,
     launcher::{
         client::{LauncherClient, LauncherError},
@@ -170,6 +170,32 @@ impl Member {
         self.anchors.update(|anchors| anchors.epoch = anchors.epoch.max(epoch))?;
         self.board.facts().epoch = self.anchors.current().epoch;
         Ok(())
+    }
+
+    /// Remembers durably that the log in use must not be continued, and raises the alarm. A new base takes its place.
+    pub(super) fn condemn(&mut self, fault: LogFault, message: String) -> Result<(), SidecarError> {
+        let anchors = self.anchors.current();
+        let Some(generation) = anchors.generation.clone().filter(|_| !anchors.is_unfit()) else { return Ok(()) };
+        tracing::error!(?fault, generation, message, "the log of this member is unfit; it takes a new base");
+        let unfit = UnfitLog { generation, epoch: anchors.epoch, fault, message, replaced: false };
+        self.anchors.update(|anchors| anchors.unfit = Some(unfit))?;
+        self.show_fitness();
+        Ok(())
+    }
+
+    /// Whoever serves has the pair's log, whatever was found when it followed another.
+    pub(super) fn acquit(&mut self) -> Result<(), SidecarError> {
+        if self.anchors.current().is_unfit() {
+            self.anchors.update(|anchors| anchors.unfit = None)?;
+            self.show_fitness();
+        }
+        Ok(())
+    }
+
+    /// Puts on the board whether the log in use may be continued.
+    pub(super) fn show_fitness(&self) {
+        let mut facts = self.board.facts();
+        (facts.unfit, facts.verified) = (self.anchors.current().unfit, None);
     }
 
     /// Sends one request to the launcher.

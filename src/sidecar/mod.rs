@@ -9,6 +9,7 @@
 mod acknowledgements;
 mod base;
 pub mod board;
+mod comparison;
 pub mod config;
 pub mod control_socket;
 pub mod coordinator;
@@ -23,6 +24,7 @@ mod log_watch;
 mod member;
 mod refresh;
 mod report;
+mod reread;
 mod retention;
 mod security;
 mod serve;

@@ -212,9 +212,7 @@ impl Refresh {
         }
         let replaced = member.anchors.current().generation;
         member.anchors.update(|anchors| {
-            anchors.generation = Some(fresh.generation.clone());
-            anchors.base_head = Some(fresh.base_head);
-            anchors.replicate_head = fresh.log.durable();
+            anchors.adopt(&fresh.generation, Some(fresh.base_head), fresh.log.durable());
         })?;
         drop(old);
         let took = self.began.elapsed();

@@ -282,6 +282,7 @@ impl Reign {
             if !serving && has_opened(shipping, seen.opened, own_head, resumed) {
                 serving = true;
                 self.learn(member);
+                member.acquit()?;
                 member.board.enter(Role::Active, MemberState::Serving);
             }
             tokio::select! {

@@ -12,6 +12,7 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::{JoinHandle, spawn_blocking},
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -23,11 +24,12 @@ use super::{
     coordinator::Coordinator,
     lags::Lags,
     link::Link,
+    reread::Rereader,
     shipping::{Current, Heads, Shipping, blocking},
 };
 use crate::{
     replication::{
-        Message,
+        Message, Rolling,
         feed::{self, Action, Event, Identified},
         hang_up::HangUp,
         message::Register,
@@ -38,6 +40,8 @@ use crate::{
 
 /// Pause before the next connection is accepted when one could not be.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// Most bytes that are read of the log again for a digest at once; what is more comes with the next digest.
+const DIGEST_BYTES: usize = 4 * 1024 * 1024;
 
 pub(super) async fn serve(
     listener: TcpListener,
@@ -105,6 +109,8 @@ impl Hall {
             standby: address.to_string(),
             reign: None,
             tail: None,
+            rereader: None,
+            extending: None,
             place: None,
             wants_base: false,
             base_turn: None,
@@ -171,6 +177,9 @@ struct Connection<'a> {
     standby: String,
     reign: Option<Watched>,
     tail: Option<HeldTail>,
+    /// Reads the log once more, for the digest.
+    rereader: Option<Rereader<HeldTail>>,
+    extending: Option<JoinHandle<Extended>>,
     place: Option<Place<'a>>,
     /// Whether the standby waits for its turn to take a new base, or has it.
     wants_base: bool,
@@ -221,6 +230,10 @@ impl Connection<'_> {
                     self.base_turn = Some(turn);
                     self.give_turn().await?
                 }
+                extended = finished(&mut self.extending) => {
+                    self.rereader = extended.rereader;
+                    Some(Event::Extended(extended.rolling))
+                }
                 () = sleep(wake_at.saturating_sub(self.begun.elapsed())) => Some(Event::Tick),
             };
             let mut actions = VecDeque::new();
@@ -264,6 +277,13 @@ impl Connection<'_> {
                 let (tail, ops) = next_ops(tail).await;
                 self.tail = Some(tail);
                 Ok(Some(Event::LogRead(ops?)))
+            }
+            Action::Extend { rolling, to } => {
+                let Some(reign) = &self.reign else { return Ok(Some(Event::ReignEnded)) };
+                let shipping = Arc::clone(&reign.shipping);
+                let rereader = self.rereader.take().filter(|rereader| rereader.at() == rolling.at());
+                self.extending = Some(spawn_blocking(move || extend(&shipping, rereader, rolling, to)));
+                Ok(None)
             }
             Action::Acknowledged(replicate_head) => {
                 if let Some(place) = &self.place {
@@ -345,6 +365,40 @@ async fn replaced(place: Option<&Place<'_>>) {
     match place {
         Some(place) => place.replaced.cancelled().await,
         None => std::future::pending().await,
+    }
+}
+
+/// A digest that was extended, and what read the log for it, if that can go on.
+struct Extended {
+    rereader: Option<Rereader<HeldTail>>,
+    rolling: Option<Rolling>,
+}
+
+fn extend(shipping: &Shipping, rereader: Option<Rereader<HeldTail>>, rolling: Rolling, to: OpId) -> Extended {
+    let mut rereader = rereader.unwrap_or_else(|| Rereader::new(shipping.tail(rolling.at()), rolling.at()));
+    let mut extended = rolling;
+    match rereader.extend(&mut extended, to, DIGEST_BYTES) {
+        Ok(_) => Extended { rereader: Some(rereader), rolling: Some(extended) },
+        // kudu-master is writing its log anew.
+        Err(TailError::Read(error)) => {
+            tracing::debug!(%error, "the log cannot be read again now");
+            Extended { rereader: None, rolling: Some(rolling) }
+        }
+        Err(error @ (TailError::Gone { .. } | TailError::Diverged { .. })) => {
+            tracing::info!(%error, "the logs are compared from a later operation on");
+            Extended { rereader: None, rolling: None }
+        }
+    }
+}
+
+/// Resolves when the digest is extended; never when none is.
+async fn finished(extending: &mut Option<JoinHandle<Extended>>) -> Extended {
+    let Some(task) = extending else { return std::future::pending().await };
+    let extended = task.await;
+    *extending = None;
+    match extended {
+        Ok(extended) => extended,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 

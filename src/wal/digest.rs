@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256, digest};
 
 use super::Replicate;
 
@@ -30,6 +30,15 @@ impl OpDigest {
         let full = digest(&SHA256, raw);
         // SHA-256 has 32 bytes, so the first 16 are always there.
         Self(full.as_ref().first_chunk().copied().unwrap_or_default())
+    }
+
+    /// A digest of this one and the operation behind it, from which both follow.
+    #[must_use]
+    pub fn chained(self, next: &Replicate) -> Self {
+        let mut both = Context::new(&SHA256);
+        both.update(&self.0);
+        both.update(next.raw());
+        Self(both.finish().as_ref().first_chunk().copied().unwrap_or_default())
     }
 
     /// A digest that was received or read back.

@@ -41,6 +41,15 @@ impl ReadError {
         move |source| Self::Io { path, action, source }
     }
 
+    /// True if the bytes are at fault, and not the system or the kind of the log.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Io { .. } => false,
+            Self::Decode { source, .. } => source.is_damage(),
+            Self::Damaged(_) => true,
+        }
+    }
+
     /// True if the file or folder was not there, as happens when Kudu collects or moves its log.
     pub(super) fn is_gone(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
@@ -158,6 +167,15 @@ pub enum AppendError {
 }
 
 impl AppendError {
+    /// True if the log is at fault: it is damaged, or not there, and will be so the next time.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Read(error) => error.is_damage(),
+            Self::NoLog { .. } | Self::Damaged(_) | Self::LostAcknowledged { .. } => true,
+            _ => false,
+        }
+    }
+
     /// For `map_err`: adds what was tried, and on what.
     pub(super) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

@@ -5,13 +5,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kudu_pair::{
     api::{
-        Catalog, KuduMasterPair, MemberState, MemberStatus, PairStatus, Role, SwitchKind, SwitchRecord, SwitchStep,
+        Catalog, KuduMasterPair, LogFault, MemberState, MemberStatus, PairStatus, Role, SwitchKind, SwitchRecord,
+        SwitchStep, UnfitLog,
         names::{APPROVAL_ANNOTATION, SWITCHOVER_ANNOTATION},
     },
     failover::{
         action::{Action, Decision},
         lease::LeaseSeen,
-        member::{LagReport, LinkEncryption, MemberReport, StandbyReport},
+        member::{LagReport, LinkEncryption, MemberReport, StandbyReport, VerifiedReport},
         observation::{Heard, MemberSeen, Observation, PodSeen},
     },
     wal::OpId,
@@ -54,6 +55,8 @@ pub(crate) fn report(name: &str) -> MemberReport {
         pending_ops: None,
         pending_bytes: None,
         predicted_replay_milliseconds: None,
+        verified: None,
+        unfit: None,
         base_bytes: None,
         message: None,
     }
@@ -145,6 +148,7 @@ pub(crate) fn running_with(standbys: i32) -> Observation {
         state: MemberState::Streaming,
         active_head: Some(op(100)),
         active_heard_milliseconds_ago: Some(50),
+        verified: Some(VerifiedReport { from: op(40), head: op(100), milliseconds_ago: 900 }),
         ..catalog(name)
     };
     seen.members = vec![member(active)];
@@ -161,6 +165,19 @@ fn fed(name: &str) -> StandbyReport {
         heard_milliseconds_ago: 100,
         lag: Some(lag),
     }
+}
+
+/// The log of this member was found unfit, and nothing has taken its place yet.
+pub(crate) fn make_unfit(seen: &mut Observation, name: &str) {
+    let report = report_mut(seen, name);
+    report.unfit = Some(UnfitLog {
+        generation: "gen-2".to_owned(),
+        epoch: EPOCH,
+        fault: LogFault::Differs,
+        message: "other bytes behind 3000000.60".to_owned(),
+        replaced: false,
+    });
+    (report.state, report.verified) = (MemberState::CopyingBase, None);
 }
 
 /// How far behind the active of [`running`] says that demo-1 is.
@@ -185,6 +202,9 @@ pub(crate) fn active_lost(mut seen: Observation) -> Observation {
             caught_up_at: Some("2026-03-01T11:59:53Z".parse::<Timestamp>().unwrap().into()),
             pending_ops: None,
             predicted_replay_milliseconds: None,
+            verified_head: None,
+            verified_at: None,
+            unfit_log: None,
             message: None,
         })
         .collect();

@@ -6,3 +6,4 @@ mod fixture;
 mod promise;
 mod simulation;
 mod table;
+mod unfit;

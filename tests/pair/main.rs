@@ -25,3 +25,4 @@ mod synchronous;
 mod synchronous_losses;
 mod tls;
 mod tls_peer;
+mod unfit;

@@ -97,7 +97,8 @@ pub(crate) fn register(
     let config = client_config(&bundle(trusts), shows.map(|[certificate, key]| (certificate.as_path(), key.as_path())));
     let to: SocketAddr = active.link().parse().expect("an address");
     let name = ServerName::try_from(expected.to_owned()).expect("a name");
-    let register = Register { pair: claims.0.to_owned(), member: claims.1.to_owned(), history: None };
+    let register =
+        Register { pair: claims.0.to_owned(), member: claims.1.to_owned(), history: None, compare_from: None };
     let talk = async {
         let socket = TcpSocket::new_v4()?;
         socket.bind(SocketAddr::new(from, 0))?;

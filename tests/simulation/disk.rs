@@ -60,6 +60,14 @@ impl Disk {
         self.log.extend(ops);
     }
 
+    /// Changes the payload of the operation at this place of the log, and leaves all else sound: nothing but another log can tell.
+    pub(crate) fn alter(&mut self, place: usize) {
+        let id = self.log[place].id();
+        let altered = operation(id, b"altered by the disk");
+        assert_ne!(altered, self.log[place]);
+        self.log[place] = altered;
+    }
+
     pub(crate) fn flush(&mut self) {
         self.flushed = self.log.len();
     }
@@ -76,6 +84,13 @@ impl Disk {
     pub(crate) fn take_base(&mut self, log: &[Replicate]) {
         self.log = log.to_vec();
         self.flush();
+        let last = self.last();
+        self.change_anchors(|anchors| {
+            // The first one is that of a catalog that was formatted here.
+            anchors.last_generation = anchors.last_generation.max(1) + 1;
+            let generation = format!("gen-{}", anchors.last_generation);
+            anchors.adopt(&generation, last, last);
+        });
     }
 
     /// Removes up to `count` operations from the front; the last one stays.

@@ -1,20 +1,25 @@
 //! The shells around both ends: they carry out actions on simulated disks and connections, in order.
 
 use kudu_pair::{
+    api::UnfitLog,
     replication::{
-        HangUp, Message,
+        HangUp, Message, Rolling,
         feed::{self, Identified, Reign},
-        follower,
+        follower::{self, ReadBack},
         message::Heartbeat,
     },
-    wal::Replicate,
+    wal::{OpId, Replicate},
 };
 
 use crate::{
-    invariants::{READ_BYTES, check_append, check_group, check_prefix, check_window},
+    disk::Disk,
+    invariants::{READ_BYTES, check_append, check_differs, check_equal, check_group, check_prefix, check_window},
     network::{Arrival, End},
     world::{Due, World},
 };
+
+/// Operations that one reading for a digest reads at most.
+const MOST_AT_ONCE: i64 = 40;
 
 impl World {
     /// Something reaches an end, if it reads.
@@ -112,6 +117,7 @@ impl World {
                 }
             }
             feed::Action::ReadLog => self.soon(15, Due::LogRead(connection)),
+            feed::Action::Extend { rolling, to } => self.soon(50, Due::Extended(connection, rolling, to)),
             feed::Action::Acknowledged(op) => {
                 self.deeds.acknowledgements += 1;
                 let life = self.connections[connection].life.expect("a stream has a reign");
@@ -135,6 +141,26 @@ impl World {
             opened,
             beat: Heartbeat { current_head: member.disk.last(), serving: true },
         })
+    }
+
+    /// The active's log is read again for a digest, or what is left of it.
+    pub(crate) fn extend(&mut self, connection: usize, rolling: Rolling, to: OpId) {
+        let disk = &self.members[self.connections[connection].active].disk;
+        let extended = read_again(disk, rolling, OpId::new(to.term, to.index.min(rolling.at().index + MOST_AT_ONCE)));
+        let collected = disk.at(rolling.at().index + 1).is_none();
+        self.feed(connection, feed::Event::Extended(extended.filter(|_| !collected)));
+    }
+
+    /// A standby's log is read back.
+    pub(crate) fn read_back(&mut self, connection: usize, generation: &str, rolling: Rolling, to: OpId) {
+        let disk = &self.members[self.connections[connection].standby].disk;
+        let found = match read_again(disk, rolling, to) {
+            _ if disk.anchors().generation.as_deref() != Some(generation) => ReadBack::Replaced,
+            Some(read) if read.at() == to => ReadBack::Whole(read),
+            Some(read) => ReadBack::Unfit(format!("the log ends at {}", read.at())),
+            None => ReadBack::Later,
+        };
+        self.follow(connection, follower::Event::ReadBack(found));
     }
 
     pub(crate) fn read_log(&mut self, connection: usize) {
@@ -222,22 +248,56 @@ impl World {
                 if let Message::Begin { .. } = message
                     && let Some(life) = self.connections[connection].life
                 {
-                    check_prefix(&self.members[standby].disk, &self.lives[life].log);
+                    check_prefix(&self.members[standby].disk, &self.lives[life].log, self.alters);
                 }
                 self.send(connection, End::Active, epoch, message);
             }
             follower::Action::ReadDigest(op) => self.soon(50, Due::DigestRead(connection, End::Standby, op)),
             follower::Action::Note(found) => {
                 self.deeds.gaps += u64::from(found.ops > 0);
-                disk.change_anchors(|anchors| anchors.rejoin(found));
+                let compare_from = disk.anchors().compare_from.or(disk.last());
+                disk.change_anchors(|anchors| {
+                    anchors.rejoin(found);
+                    anchors.compare_from = compare_from;
+                });
             }
             follower::Action::RaiseTerm(_) => self.soon(100, Due::TermRaised(connection)),
+            follower::Action::ReadBack { rolling, to } => {
+                let generation = disk.anchors().generation.expect("a generation");
+                self.soon(50, Due::ReadBack(connection, generation, rolling, to));
+            }
+            follower::Action::Verified(rolling) => {
+                self.deeds.verified += 1;
+                let life = self.connections[connection].life.expect("a stream has a reign");
+                check_equal(disk, &self.lives[life].log, rolling.from(), rolling.at());
+                self.connections[connection].verified = Some(rolling.at());
+            }
+            follower::Action::Condemn(finding) => {
+                self.deeds.alarms += 1;
+                let life = self.connections[connection].life.expect("a stream has a reign");
+                check_differs(disk, &self.lives[life].log);
+                disk.change_anchors(|anchors| {
+                    anchors.unfit = Some(UnfitLog {
+                        generation: anchors.generation.clone().expect("a generation"),
+                        epoch: anchors.epoch,
+                        fault: finding.fault,
+                        message: finding.message,
+                        replaced: false,
+                    });
+                });
+            }
             follower::Action::Hear(_) | follower::Action::BaseTurn => {}
             follower::Action::Store(ops) => {
                 let life = self.connections[connection].life.expect("a stream has a reign");
                 check_append(disk, &ops, &self.lives[life].log);
                 self.connections[connection].storing_bytes = bytes_of(&ops);
+                let stored = ops.len();
                 disk.append(ops);
+                if self.alters && self.rng.u8(..) < 8 {
+                    self.deeds.altered += 1;
+                    let place = disk.log().len() - 1 - self.rng.usize(0..stored);
+                    disk.alter(place);
+                }
                 self.members[standby].storing = true;
                 let slow = if self.rng.u8(..) < 8 { 3000 } else { 20 };
                 self.soon(slow, Due::Stored { member: standby, boot, connection });
@@ -282,6 +342,17 @@ impl World {
         self.members[member].copying = false;
         self.retry(member);
     }
+}
+
+/// The digest of what a log holds behind the end of another, up to `to`; none when it does not hold what comes next.
+fn read_again(disk: &Disk, mut rolling: Rolling, to: OpId) -> Option<Rolling> {
+    if rolling.at().index < to.index && disk.at(rolling.at().index + 1).is_none() {
+        return None;
+    }
+    for op in (rolling.at().index + 1..=to.index).map_while(|index| disk.at(index)) {
+        rolling.add(op).ok()?;
+    }
+    Some(rolling)
 }
 
 fn bytes_of(ops: &[Replicate]) -> usize {

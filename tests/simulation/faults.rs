@@ -6,12 +6,15 @@ use kudu_pair::replication::feed;
 
 use crate::{
     network::End,
-    world::{Due, World},
+    world::{Due, WEATHER, World},
 };
 
 impl World {
-    /// One thing goes wrong, and the next one is due.
+    /// One thing goes wrong, and the next one is due, as long as the weather lasts.
     pub(crate) fn fault(&mut self) {
+        if self.now >= WEATHER {
+            return;
+        }
         self.soon(700, Due::Fault);
         match self.rng.u8(0..100) {
             0..25 => self.cut(),
@@ -23,7 +26,7 @@ impl World {
             }
             65..85 => self.promote(),
             85..90 => self.replay(),
-            90..95 => {
+            90..95 if !self.alters => {
                 let count = self.rng.usize(0..60);
                 self.members[self.active].disk.collect(count);
             }

@@ -54,13 +54,33 @@ impl Witness {
     }
 }
 
-/// A standby that begins a stream holds a prefix of the active's log.
-pub(crate) fn check_prefix(standby: &Disk, active: &[Replicate]) {
+/// A standby that begins a stream holds a prefix of the active's log; where disks alter what they hold, one of the same names.
+pub(crate) fn check_prefix(standby: &Disk, active: &[Replicate], altered: bool) {
     let first = active.first().map_or(1, |op| op.id().index);
     for op in standby.log() {
         let Ok(place) = usize::try_from(op.id().index - first) else { continue };
-        assert_eq!(active.get(place).map(Replicate::raw), Some(op.raw()), "{} is not the active's", op.id());
+        let own = active.get(place);
+        let same = own == Some(op) || altered && own.map(Replicate::id) == Some(op.id());
+        assert!(same, "{} is not the active's", op.id());
     }
+}
+
+/// What was found equal behind `from`, up to `to`, is.
+pub(crate) fn check_equal(standby: &Disk, active: &[Replicate], from: OpId, to: OpId) {
+    for index in from.index + 1..=to.index {
+        assert_eq!(standby.at(index), own(active, index), "{index} was found equal");
+    }
+}
+
+/// A log that was found unfit is not the active's: no alarm is a wrong one.
+pub(crate) fn check_differs(standby: &Disk, active: &[Replicate]) {
+    let differs = |op: &Replicate| own(active, op.id().index).is_some_and(|own| own != op);
+    assert!(standby.log().iter().any(differs), "a wrong alarm");
+}
+
+fn own(active: &[Replicate], index: i64) -> Option<&Replicate> {
+    let first = active.first()?.id().index;
+    active.get(usize::try_from(index - first).ok()?)
 }
 
 /// What is appended follows the log without a hole, and is the active's.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use fastrand::Rng;
 use kudu_pair::{
     replication::{
-        Message,
+        Message, Rolling,
         feed::{self, Feed},
         follower::{self, Follower},
         message::{Heartbeat, Register},
@@ -16,16 +16,15 @@ use kudu_pair::{
 
 use crate::{
     disk::{Disk, operation},
-    invariants::{OP_BYTES, Witness, check_prefix},
+    invariants::{OP_BYTES, Witness, check_equal, check_prefix},
     network::{End, Pipe},
 };
 
 pub(crate) const PAIR: &str = "demo";
 /// For so long things go wrong.
-const WEATHER: Duration = Duration::from_secs(8);
-/// After so long without faults every standby has the whole log: well above all limits of both ends but those that only cost
-/// the active a connection.
-const CALM: Duration = Duration::from_secs(40);
+pub(crate) const WEATHER: Duration = Duration::from_secs(8);
+/// After so long without faults every standby has the whole log, compared: above all limits of both ends.
+const CALM: Duration = Duration::from_secs(80);
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// What is due.
@@ -37,6 +36,8 @@ pub(crate) enum Due {
     Tick(usize, End),
     DigestRead(usize, End, OpId),
     LogRead(usize),
+    Extended(usize, Rolling, OpId),
+    ReadBack(usize, String, Rolling, OpId),
     TermRaised(usize),
     Stored { member: usize, boot: u64, connection: usize },
     BaseCopied { member: usize, boot: u64, from: usize },
@@ -79,6 +80,8 @@ pub(crate) struct Connection {
     pub(crate) to_standby: Pipe,
     /// Last operation that was read for the feed; none before the stream begins.
     pub(crate) read: Option<OpId>,
+    /// Last operation up to which the standby found its files equal over this connection.
+    pub(crate) verified: Option<OpId>,
     /// Bytes received by the standby and not durable.
     pub(crate) waiting_bytes: usize,
     pub(crate) storing_bytes: usize,
@@ -107,6 +110,9 @@ pub(crate) struct Deeds {
     pub(crate) old_epochs: u64,
     pub(crate) full_windows: u64,
     pub(crate) replaced: u64,
+    pub(crate) verified: u64,
+    pub(crate) altered: u64,
+    pub(crate) alarms: u64,
 }
 
 impl Deeds {
@@ -122,6 +128,9 @@ impl Deeds {
             old_epochs: self.old_epochs + more.old_epochs,
             full_windows: self.full_windows + more.full_windows,
             replaced: self.replaced + more.replaced,
+            verified: self.verified + more.verified,
+            altered: self.altered + more.altered,
+            alarms: self.alarms + more.alarms,
         }
     }
 
@@ -138,6 +147,9 @@ impl Deeds {
             self.old_epochs,
             self.full_windows,
             self.replaced,
+            self.verified,
+            self.altered,
+            self.alarms,
         ];
         assert!(counts.iter().all(|count| *count > 0), "{self:?}");
     }
@@ -158,6 +170,9 @@ pub(crate) struct World {
     pub(crate) overheard: Vec<(i64, Message)>,
     /// Largest payload of an operation.
     payload: usize,
+    /// Whether disks of standbys now and then alter an operation that they store. Then no log is collected: what the active no
+    /// longer has nobody can compare.
+    pub(crate) alters: bool,
     pub(crate) deeds: Deeds,
 }
 
@@ -191,6 +206,7 @@ impl World {
             connections: Vec::new(),
             overheard: Vec::new(),
             payload,
+            alters: seed % 3 == 1,
             deeds: Deeds::default(),
         }
     }
@@ -247,6 +263,8 @@ impl World {
                 self.follow(connection, follower::Event::DigestRead(digest));
             }
             Due::LogRead(connection) => self.read_log(connection),
+            Due::Extended(connection, rolling, to) => self.extend(connection, rolling, to),
+            Due::ReadBack(connection, generation, rolling, to) => self.read_back(connection, &generation, rolling, to),
             Due::TermRaised(connection) => self.follow(connection, follower::Event::TermRaised),
             Due::Stored { member, boot, connection } if self.lives_on(member, boot) => self.stored(member, connection),
             Due::BaseCopied { member, boot, from } if self.lives_on(member, boot) => self.base_copied(member, from),
@@ -407,8 +425,14 @@ impl World {
         if !self.members[active].up {
             return self.retry(standby);
         }
-        let register = Register { pair: PAIR.into(), member: name(standby), history: here.disk.history() };
-        let (follower, actions) = Follower::begin(self.now, register, here.disk.anchors().epoch);
+        let anchors = here.disk.anchors();
+        let register = Register {
+            pair: PAIR.into(),
+            member: name(standby),
+            history: here.disk.history(),
+            compare_from: anchors.compare_from.or(here.disk.last()),
+        };
+        let (follower, actions) = Follower::begin(self.now, register, anchors.epoch, anchors.is_unfit());
         let connection = self.connections.len();
         self.connections.push(Connection {
             standby,
@@ -419,6 +443,7 @@ impl World {
             to_active: Pipe::default(),
             to_standby: Pipe::default(),
             read: None,
+            verified: None,
             waiting_bytes: 0,
             storing_bytes: 0,
             ticks: [None; 2],
@@ -460,9 +485,14 @@ impl World {
                 let here = &self.connections[connection];
                 here.life == Some(life) && here.follower.as_ref().is_some_and(Follower::is_streaming)
             });
-            let whole = number == self.active || (streams && member.disk.durable() == head);
+            let verified = member.connection.is_some_and(|connection| self.connections[connection].verified == head);
+            let whole = number == self.active || (streams && member.disk.durable() == head && verified);
             if whole {
-                check_prefix(&member.disk, &self.lives[life].log);
+                check_prefix(&member.disk, &self.lives[life].log, self.alters);
+                // What is before a base is no part of what a promotion replays, and is not compared.
+                if let (true, Some(from), Some(head)) = (self.alters, member.disk.anchors().compare_from, head) {
+                    check_equal(&member.disk, &self.lives[life].log, from, head);
+                }
             }
             whole
         })

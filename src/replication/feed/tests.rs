@@ -22,7 +22,12 @@ fn reign(last: i64) -> Reign {
 }
 
 fn register(last: Option<i64>) -> Message {
-    Message::Register(Register { pair: "demo".into(), member: "demo-1".into(), history: last.map(history) })
+    Message::Register(Register {
+        pair: "demo".into(),
+        member: "demo-1".into(),
+        history: last.map(history),
+        compare_from: None,
+    })
 }
 
 fn says(epoch: i64, message: Message) -> Event {
@@ -198,4 +203,99 @@ fn messages_out_of_turn_end_it() {
     let (mut feed, _) = registered(reign(20), EPOCH, Some(10));
     assert!(matches!(hung_up(&feed.on(START, ack(10))), HangUp::OutOfTurn { .. }));
     assert!(matches!(hung_up(&streaming(10).on(START, says(EPOCH, register(None)))), HangUp::OutOfTurn { .. }));
+}
+
+/// What the log holds behind `from`, up to `to`.
+fn rolling(from: i64, to: i64) -> Rolling {
+    let mut rolling = Rolling::behind(OpId::new(1, from));
+    (from + 1..=to).for_each(|index| rolling.add(&op(index)).unwrap());
+    rolling
+}
+
+fn told(from: i64, to: i64) -> Action {
+    Action::Send { epoch: EPOCH, message: Message::Digest(rolling(from, to)) }
+}
+
+fn extend(from: i64, at: i64, to: i64) -> Action {
+    Action::Extend { rolling: rolling(from, at), to: OpId::new(1, to) }
+}
+
+/// What it does beside sending heartbeats.
+fn at(feed: &mut Feed, now: Duration, event: Event) -> Vec<Action> {
+    let mut actions = feed.on(now, event);
+    actions.retain(|action| !matches!(action, Action::Send { message: Message::Heartbeat(_), .. }));
+    actions
+}
+
+/// One that feeds a standby with operations up to 10 which has to compare its log behind `from`; sent up to 14.
+fn comparing(from: i64) -> Feed {
+    let (mut feed, _) = registered(reign(20), EPOCH, Some(10));
+    let Phase::Answered { compare_from, .. } = &mut feed.phase else { panic!() };
+    *compare_from = Some(OpId::new(1, from));
+    let _ = feed.on(START, says(EPOCH, Message::Begin { after: OpId::new(1, 10) }));
+    let _ = feed.on(START, Event::LogRead(vec![op(11), op(12)]));
+    let _ = feed.on(START, Event::LogRead(vec![op(13), op(14)]));
+    let _ = feed.on(START, Event::LogRead(vec![]));
+    feed
+}
+
+#[test]
+fn a_digest_is_of_what_was_acknowledged_and_no_more() {
+    let mut feed = comparing(6);
+    // What it has acknowledged by its registration is being read since the stream began.
+    let longer = Event::Extended(Some(rolling(6, 10)));
+    assert_eq!(at(&mut feed, START, longer), [told(6, 10)]);
+    let soon = START + DIGEST_INTERVAL - Duration::from_millis(1);
+    assert_eq!(at(&mut feed, soon, ack(12)), [Action::Acknowledged(OpId::new(1, 12))]);
+    let due = START + DIGEST_INTERVAL;
+    assert_eq!(at(&mut feed, due, Event::Tick), [extend(6, 10, 12)]);
+    // One at a time, whatever is acknowledged meanwhile.
+    assert_eq!(at(&mut feed, due + DIGEST_INTERVAL, ack(14)), [Action::Acknowledged(OpId::new(1, 14))]);
+    let then = due + DIGEST_INTERVAL;
+    assert_eq!(at(&mut feed, then, Event::Extended(Some(rolling(6, 12)))), [told(6, 12)]);
+    assert_eq!(at(&mut feed, then + DIGEST_INTERVAL, Event::Tick), [extend(6, 12, 14)]);
+    assert_eq!(at(&mut feed, then + DIGEST_INTERVAL, Event::Extended(Some(rolling(6, 14)))), [told(6, 14)]);
+    // Nothing new, nothing said.
+    assert_eq!(at(&mut feed, then + 3 * DIGEST_INTERVAL, Event::Tick), []);
+}
+
+#[test]
+fn a_digest_that_is_far_behind_is_sent_in_parts() {
+    let mut feed = comparing(6);
+    assert_eq!(at(&mut feed, START, Event::Extended(Some(rolling(6, 8)))), [told(6, 8)]);
+    assert_eq!(at(&mut feed, START + DIGEST_PAUSE, Event::Tick), [extend(6, 8, 10)]);
+    // A log that cannot be read now is read later.
+    assert_eq!(at(&mut feed, START + DIGEST_PAUSE, Event::Extended(Some(rolling(6, 8)))), []);
+    assert_eq!(at(&mut feed, START + 2 * DIGEST_PAUSE, Event::Tick), [extend(6, 8, 10)]);
+}
+
+#[test]
+fn what_was_collected_is_not_compared_and_the_rest_is() {
+    let mut feed = comparing(6);
+    assert_eq!(at(&mut feed, START, Event::Extended(None)), []);
+    assert_eq!(at(&mut feed, START + DIGEST_PAUSE, Event::Tick), [told(10, 10)]);
+    let _ = feed.on(START + DIGEST_PAUSE, ack(12));
+    assert_eq!(at(&mut feed, START + DIGEST_PAUSE + DIGEST_INTERVAL, Event::Tick), [extend(10, 10, 12)]);
+}
+
+#[test]
+fn a_standby_with_a_new_base_is_told_of_that() {
+    let mut feed = comparing(6);
+    let asked = says(EPOCH, Message::Compare { from: OpId::new(1, 9) });
+    assert_eq!(at(&mut feed, START, asked), []);
+    // What was being read for the one before is of no use.
+    assert_eq!(at(&mut feed, START, Event::Extended(Some(rolling(6, 10)))), []);
+    assert_eq!(at(&mut feed, START + DIGEST_PAUSE, Event::Tick), [extend(9, 9, 10)]);
+    // Nobody can ask for a digest of what comes later.
+    let _ = feed.on(START + DIGEST_PAUSE, Event::Extended(None));
+    let _ = feed.on(START + DIGEST_PAUSE, says(EPOCH, Message::Compare { from: OpId::new(1, 99) }));
+    assert_eq!(at(&mut feed, START + 2 * DIGEST_PAUSE, Event::Tick), [told(10, 10)]);
+}
+
+#[test]
+fn who_does_not_ask_for_digests_gets_none() {
+    let mut feed = streaming(10);
+    let _ = feed.on(START, Event::LogRead(vec![op(11)]));
+    let _ = feed.on(START, ack(11));
+    assert_eq!(at(&mut feed, START + 2 * DIGEST_INTERVAL, Event::Tick), []);
 }

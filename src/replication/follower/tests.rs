@@ -21,9 +21,14 @@ fn digest(index: i64) -> OpDigest {
 
 /// A follower that has obeyed [`EPOCH`], whose log ends at 10.
 fn follower() -> Follower {
+    begun(false)
+}
+
+fn begun(unfit: bool) -> Follower {
     let history: TermHistory = (1..=10).map(|index| OpId::new(1, index)).collect();
-    let register = Register { pair: "demo".into(), member: "demo-1".into(), history: Some(history) };
-    let (follower, actions) = Follower::begin(START, register, EPOCH);
+    let register =
+        Register { pair: "demo".into(), member: "demo-1".into(), history: Some(history), compare_from: None };
+    let (follower, actions) = Follower::begin(START, register, EPOCH, unfit);
     assert!(matches!(actions[..], [Action::Send { epoch: EPOCH, message: Message::Register(_) }]));
     follower
 }
@@ -168,4 +173,105 @@ fn what_waits_to_be_stored_is_bounded() {
     assert_eq!(follower.wake_at(), None);
     let _ = follower.on(START, Event::Stored(OpId::new(1, 11)));
     assert!(follower.listens());
+}
+
+/// What a log holds behind `from`, up to `to`; the digest of another log has another payload somewhere.
+fn rolling(from: i64, to: i64, payload: usize) -> Rolling {
+    let mut rolling = Rolling::behind(OpId::new(1, from));
+    (from + 1..=to).for_each(|index| rolling.add(&sized(index, payload)).unwrap());
+    rolling
+}
+
+fn digest_of(from: i64, to: i64) -> Event {
+    says(EPOCH, Message::Digest(rolling(from, to, 10)))
+}
+
+fn read_back(from: i64, at: i64, to: i64) -> Action {
+    Action::ReadBack { rolling: rolling(from, at, 10), to: OpId::new(1, to) }
+}
+
+fn whole(from: i64, to: i64) -> Event {
+    Event::ReadBack(ReadBack::Whole(rolling(from, to, 10)))
+}
+
+/// One that has stored and acknowledged everything up to 20.
+fn caught_up() -> Follower {
+    let mut follower = streaming();
+    let _ = follower.on(START, says(EPOCH, Message::Ops((11..=20).map(op).collect())));
+    let _ = follower.on(START, Event::Stored(OpId::new(1, 20)));
+    follower
+}
+
+#[test]
+fn files_are_read_on_from_where_they_were_found_equal() {
+    let mut follower = caught_up();
+    assert_eq!(follower.on(START, digest_of(5, 12)), [read_back(5, 5, 12)]);
+    assert_eq!(follower.on(START, whole(5, 12)), [Action::Verified(rolling(5, 12, 10))]);
+    assert_eq!(follower.on(START, digest_of(5, 15)), [read_back(5, 12, 15)]);
+    // The latest one that comes meanwhile stands for all.
+    assert_eq!(follower.on(START, digest_of(5, 16)), []);
+    assert_eq!(follower.on(START, digest_of(5, 19)), []);
+    assert_eq!(follower.on(START, whole(5, 15)), [Action::Verified(rolling(5, 15, 10)), read_back(5, 15, 19)]);
+}
+
+#[test]
+fn a_log_that_is_not_the_actives_is_condemned_before_anything_else_is_done() {
+    for (found, fault) in [
+        (ReadBack::Whole(rolling(5, 12, 11)), LogFault::Differs),
+        (ReadBack::Unfit("the log ends at 1.11".into()), LogFault::Damaged),
+    ] {
+        let mut follower = caught_up();
+        let _ = follower.on(START, digest_of(5, 12));
+        let actions = follower.on(START, Event::ReadBack(found));
+        assert!(
+            matches!(&actions[..], [Action::Condemn(finding), Action::HangUp(HangUp::Unfit(_))] if finding.fault == fault),
+            "{actions:?}"
+        );
+        // Nothing more is acknowledged.
+        assert_eq!(follower.on(START, Event::Stored(OpId::new(1, 20))), []);
+        assert_eq!(follower.on(START, says(EPOCH, Message::Heartbeat(beat()))), []);
+    }
+}
+
+#[test]
+fn an_unfit_log_is_not_continued_and_its_gap_is_still_noted() {
+    for (diff_head, ops) in [(10, 0), (7, 3)] {
+        let mut follower = begun(true);
+        let _ = follower.on(START, says(EPOCH, meet(diff_head)));
+        let actions = follower.on(START, Event::DigestRead(Some(digest(diff_head))));
+        assert!(matches!(&actions[..], [Action::Note(gap), Action::TakeBase { .. }] if gap.ops == ops), "{actions:?}");
+    }
+}
+
+#[test]
+fn what_is_not_durable_here_has_no_digest() {
+    let mut follower = caught_up();
+    let actions = follower.on(START, digest_of(5, 21));
+    let ahead = HangUp::DigestAhead { at: OpId::new(1, 21), replicate_head: OpId::new(1, 20) };
+    assert_eq!(actions, [Action::HangUp(ahead)]);
+}
+
+#[test]
+fn behind_a_new_base_everything_is_compared_anew() {
+    let compare = |from| Action::Send { epoch: EPOCH, message: Message::Compare { from: OpId::new(1, from) } };
+    let mut follower = caught_up();
+    // An active that has sent no digest may be one that knows of none.
+    assert_eq!(follower.on(START, Event::NewBase(OpId::new(1, 14))), []);
+    let _ = follower.on(START, digest_of(5, 12));
+    assert_eq!(follower.on(START, Event::NewBase(OpId::new(1, 14))), [compare(14)]);
+    assert_eq!(follower.on(START, Event::ReadBack(ReadBack::Replaced)), []);
+    // This one was on its way already.
+    assert_eq!(follower.on(START, digest_of(5, 16)), []);
+    assert_eq!(follower.on(START, digest_of(14, 16)), [read_back(14, 14, 16)]);
+    assert_eq!(follower.on(START, whole(14, 16)), [Action::Verified(rolling(14, 16, 10))]);
+}
+
+#[test]
+fn a_log_that_begins_later_is_compared_from_its_head_on() {
+    let mut follower = caught_up();
+    let _ = follower.on(START, digest_of(5, 12));
+    let compare = Action::Send { epoch: EPOCH, message: Message::Compare { from: OpId::new(1, 20) } };
+    assert_eq!(follower.on(START, Event::ReadBack(ReadBack::Later)), [compare]);
+    assert_eq!(follower.on(START, digest_of(5, 14)), []);
+    assert_eq!(follower.on(START, digest_of(20, 20)), [read_back(20, 20, 20)]);
 }
