@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -27,10 +28,18 @@ def run(*command: str | Path, check: bool = True, stdin: str | None = None, time
             [str(word) for word in command], input=stdin, capture_output=True, text=True, timeout=timeout_s, cwd=ROOT
         )
     except subprocess.TimeoutExpired as expired:
-        raise Failure(f"{' '.join(map(str, command))}: not done after {timeout_s:.0f} s") from expired
+        raise Failure(f"{words(command)}: not done after {timeout_s:.0f} s") from expired
     if check and done.returncode != 0:
-        raise Failure(f"{' '.join(map(str, command))}: exit {done.returncode}\n{done.stdout}{done.stderr}".rstrip())
+        raise Failure(f"{words(command)}: exit {done.returncode}\n{done.stdout}{done.stderr}".rstrip())
     return done.stdout
+
+
+def words(command: tuple[str | Path, ...]) -> str:
+    """A command as a person would write it: without the environment that it is given."""
+    texts = [str(word) for word in command]
+    if texts[0] == "env":
+        texts = list(itertools.dropwhile(lambda text: "=" in text, texts[1:]))
+    return " ".join(texts)
 
 
 def show(*command: str | Path) -> None:
