@@ -5,6 +5,25 @@ use kudu_pair::api::names;
 use super::{DAY_MS, FAULTS_UNTIL, controller::Controller, world::World};
 
 impl World {
+    /// A person comes when the pair is still down a minute after the last fault, and approves what it asks for. A wall clock that
+    /// was put wrong makes a loss look old, and one that looks old is not accepted without a word.
+    pub(super) fn person(&mut self) {
+        if self.at < FAULTS_UNTIL + 60_000 {
+            return;
+        }
+        let status = self.api.status();
+        let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
+        let asked = ready.and_then(|ready| ready.message.split_once(&format!("{}=", names::APPROVAL_ANNOTATION)));
+        let Some(value) = asked.and_then(|(_, value)| value.split_whitespace().next()) else { return };
+        let annotations = self.api.pair.metadata.annotations.get_or_insert_default();
+        if annotations.insert(names::APPROVAL_ANNOTATION.to_owned(), value.to_owned()).as_deref() == Some(value) {
+            return;
+        }
+        self.api.versions += 1;
+        self.api.pair_version = self.api.versions;
+        self.say(|| format!("a person approves {value}"));
+    }
+
     pub(super) fn fault(&mut self) {
         if self.at == FAULTS_UNTIL {
             self.say(|| "no more faults".to_owned());

@@ -60,6 +60,7 @@ impl World {
         while self.at < END {
             self.at += TICK;
             self.fault();
+            self.person();
             for number in 0..self.members.len() {
                 self.launcher(number);
                 self.sidecar(number);
