@@ -66,8 +66,14 @@ class Raft:
             "exec", "demo-tserver-0", "--", "kudu", "master", "list", MASTERS, "--columns=rpc-addresses,role", "--format=csv",
             check=False, timeout_s=60,
         )
-        rows = [line.rsplit(",", 1) for line in text.splitlines() if "raft-" in line]
-        return {address.split(".")[0].strip("[\" "): role.strip() for address, role in rows}
+        # A master goes by the address that its advertised name had when it started.
+        pods = self.cluster.kubectl(
+            "get", "pods", "--selector=app=raft", "-o", "jsonpath={range .items[*]}{.status.podIP} {.metadata.name}{'\\n'}{end}"
+        )
+        names = dict(line.split() for line in pods.splitlines())
+        rows = [line.rsplit(",", 1) for line in text.splitlines() if "," in line]
+        roles = {address.rpartition(":")[0]: role for address, role in rows}
+        return {names[address]: role for address, role in roles.items() if address in names}
 
     def leader(self) -> str:
         """The pod of the leader."""
