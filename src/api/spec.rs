@@ -10,7 +10,7 @@ use super::{failover::FailoverMode, sync::WhenDegraded};
 
 /// Flags of kudu-master that the operator sets itself, and that a user may therefore not set: addresses and folders
 /// that follow from the pod, and limits without which a promotion fails or shows clients an error.
-pub const RESERVED_FLAGS: [&str; 28] = [
+pub const RESERVED_FLAGS: [&str; 27] = [
     "catalog_manager_check_ts_count_for_create_table",
     "daemon",
     "encrypt_data_at_rest",
@@ -22,7 +22,6 @@ pub const RESERVED_FLAGS: [&str; 28] = [
     "fs_wal_dir",
     "help",
     "helpxml",
-    "log_compression_codec",
     "log_dir",
     "log_filename",
     "log_force_fsync_all",

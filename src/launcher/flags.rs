@@ -92,7 +92,6 @@ fn why_reserved(name: &str) -> &'static str {
         "log_force_fsync_all" | "env_use_fsync" => {
             "Acknowledgement by standbys rests on them; spec.replication.acknowledgement asks for that"
         }
-        "log_compression_codec" => "Standbys read the log and know Kudu's default codec",
         "catalog_manager_check_ts_count_for_create_table" => {
             "With it, clients are shown an error until tablet servers have found a promoted master"
         }

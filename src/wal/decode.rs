@@ -1,5 +1,7 @@
 //! Reads a segment from its bytes, as they come.
 
+use std::io::Read as _;
+
 use bytes::{Bytes, BytesMut};
 use prost::Message;
 use serde::Serialize;
@@ -321,10 +323,23 @@ pub fn find_batch_header(bytes: &[u8]) -> Option<usize> {
 
 fn plain_bytes(codec: Codec, stored: &[u8], plain: u32) -> Result<Bytes, EntryError> {
     let plain = usize::try_from(plain).map_err(|error| EntryError::Compression(error.to_string()))?;
+    let failed = |error: &dyn std::error::Error| EntryError::Compression(error.to_string());
     let bytes = match codec {
         Codec::None => stored.to_vec(),
-        Codec::Lz4 => {
-            lz4_flex::block::decompress(stored, plain).map_err(|error| EntryError::Compression(error.to_string()))?
+        Codec::Lz4 => lz4_flex::block::decompress(stored, plain).map_err(|error| failed(&error))?,
+        Codec::Snappy => {
+            // The block says its own length first: believe the header, which is bounded, and not the block.
+            let mut bytes = vec![0; plain];
+            let length = snap::raw::Decoder::new().decompress(stored, &mut bytes).map_err(|error| failed(&error))?;
+            bytes.truncate(length);
+            bytes
+        }
+        Codec::Zlib => {
+            let mut bytes = Vec::with_capacity(plain);
+            let most = u64::try_from(plain).unwrap_or(u64::MAX).saturating_add(1);
+            let mut stream = flate2::read::ZlibDecoder::new(stored).take(most);
+            stream.read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+            bytes
         }
     };
     if bytes.len() == plain {

@@ -3,7 +3,9 @@
 //! Batches are written uncompressed. A standby's log is read once, at promotion, and that very start
 //! rewrites it with Kudu's own codec; an operation is about 455 bytes, so one is less than a page either way and
 //! compressing it saves neither a write nor a flush. What it would add is work and a way to fail between
-//! receiving an operation and acknowledging it. [`Codec::Lz4`] is there for tests that imitate Kudu.
+//! receiving an operation and acknowledging it. The other codecs are there for tests that imitate Kudu.
+
+use std::io::Write as _;
 
 use bytes::Bytes;
 use prost::Message;
@@ -24,6 +26,9 @@ pub enum EncodeError {
         /// Their size.
         bytes: usize,
     },
+    /// The codec gives up.
+    #[error("a batch cannot be compressed: {0}")]
+    Compression(String),
     /// The header that was to be changed is not well-formed.
     #[error("the segment header to start from {0}")]
     Header(#[from] EntryError),
@@ -51,6 +56,16 @@ pub fn batch<'a>(codec: Codec, entries: impl IntoIterator<Item = &'a Bytes>) -> 
     let stored = match codec {
         Codec::None => plain,
         Codec::Lz4 => lz4_flex::block::compress(&plain),
+        Codec::Snappy => snap::raw::Encoder::new()
+            .compress_vec(&plain)
+            .map_err(|error| EncodeError::Compression(error.to_string()))?,
+        Codec::Zlib => {
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+            encoder
+                .write_all(&plain)
+                .and_then(|()| encoder.finish())
+                .map_err(|error| EncodeError::Compression(error.to_string()))?
+        }
     };
     let mut bytes = Vec::with_capacity(BATCH_HEADER_BYTES.saturating_add(stored.len()));
     bytes.extend_from_slice(&u32_length(&stored)?.to_le_bytes());

@@ -34,14 +34,14 @@ pub enum DecodeError {
         /// The numbers that the header lists.
         features: Vec<i32>,
     },
-    /// The entries are compressed by a codec that is not supported.
+    /// The entries are compressed by a codec that did not exist when this was written.
     #[error(
-        "the segment is compressed with {codec}; only LZ4 (Kudu's default) and no compression are supported: \
-         start kudu-master with --log_compression_codec=LZ4"
+        "the segment is compressed with codec {number}, which this version does not know: use a kudu-pair release that does, or \
+         start kudu-master with --log_compression_codec=LZ4, Kudu's default"
     )]
-    UnsupportedCodec {
-        /// The codec's name in Kudu.
-        codec: String,
+    UnknownCodec {
+        /// The number that the header gives.
+        number: i32,
     },
     /// A batch is larger than anything Kudu writes.
     #[error(
@@ -68,7 +68,7 @@ impl DecodeError {
     #[must_use]
     pub fn is_damage(&self) -> bool {
         match self {
-            Self::Encrypted | Self::OldFormat | Self::UnknownFeatures { .. } | Self::UnsupportedCodec { .. } => false,
+            Self::Encrypted | Self::OldFormat | Self::UnknownFeatures { .. } | Self::UnknownCodec { .. } => false,
             Self::BadMagic | Self::HeaderTooLong { .. } | Self::BatchTooLarge { .. } | Self::Undecodable { .. } => true,
         }
     }

@@ -21,8 +21,12 @@ const COMPRESSION_CODEC_FIELD: u64 = 9;
 pub enum Codec {
     /// Not at all.
     None,
+    /// As Snappy blocks.
+    Snappy,
     /// As LZ4 blocks, Kudu's default.
     Lz4,
+    /// As zlib streams.
+    Zlib,
 }
 
 impl Codec {
@@ -30,20 +34,21 @@ impl Codec {
     fn number(self) -> u64 {
         match self {
             Self::None => 1,
+            Self::Snappy => 2,
             Self::Lz4 => 3,
+            Self::Zlib => 4,
         }
     }
 
     fn from_number(number: Option<i32>) -> Result<Self, DecodeError> {
-        let codec = match number {
+        match number {
             // The field's default is NO_COMPRESSION.
-            None | Some(1) => return Ok(Self::None),
-            Some(3) => return Ok(Self::Lz4),
-            Some(2) => "SNAPPY".to_owned(),
-            Some(4) => "ZLIB".to_owned(),
-            Some(other) => format!("the unknown codec {other}"),
-        };
-        Err(DecodeError::UnsupportedCodec { codec })
+            None | Some(1) => Ok(Self::None),
+            Some(2) => Ok(Self::Snappy),
+            Some(3) => Ok(Self::Lz4),
+            Some(4) => Ok(Self::Zlib),
+            Some(number) => Err(DecodeError::UnknownCodec { number }),
+        }
     }
 }
 
@@ -51,7 +56,9 @@ impl fmt::Display for Codec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::None => "none",
+            Self::Snappy => "Snappy",
             Self::Lz4 => "LZ4",
+            Self::Zlib => "zlib",
         })
     }
 }

@@ -58,7 +58,12 @@ pub(crate) fn header(sequence_number: u64, codec: i32) -> SegmentHeader {
 }
 
 fn codec_number(codec: Codec) -> i32 {
-    if codec == Codec::Lz4 { 3 } else { 1 }
+    match codec {
+        Codec::None => 1,
+        Codec::Snappy => 2,
+        Codec::Lz4 => 3,
+        Codec::Zlib => 4,
+    }
 }
 
 /// A whole segment of batches of raw entries.
@@ -116,7 +121,7 @@ fn entries() -> impl Strategy<Value = Vec<Vec<Bytes>>> {
 }
 
 fn codecs() -> impl Strategy<Value = Codec> {
-    prop_oneof![Just(Codec::None), Just(Codec::Lz4)]
+    prop_oneof![Just(Codec::None), Just(Codec::Snappy), Just(Codec::Lz4), Just(Codec::Zlib)]
 }
 
 proptest! {
@@ -238,13 +243,11 @@ fn what_cannot_be_read_is_refused_with_advice() {
         assert!(error.to_string().contains(said), "{error}");
         assert_eq!(offset, 0);
     }
-    for (codec, said) in [(2, "SNAPPY"), (4, "ZLIB"), (0, "unknown codec 0")] {
-        let mut raw = header(1, 3).raw().to_vec();
-        wire::put_varint_field(&mut raw, 9, codec);
-        let error = SegmentHeader::from_raw(raw.into()).unwrap_err();
-        assert!(!error.is_damage());
-        assert!(error.to_string().contains(said), "{error}");
-    }
+    let mut raw = header(1, 3).raw().to_vec();
+    wire::put_varint_field(&mut raw, 9, 5);
+    let error = SegmentHeader::from_raw(raw.into()).unwrap_err();
+    assert!(!error.is_damage());
+    assert!(error.to_string().contains("codec 5"), "{error}");
     let mut raw = header(1, 3).raw().to_vec();
     wire::put_varint_field(&mut raw, 10, 7);
     assert!(SegmentHeader::from_raw(raw.into()).unwrap_err().to_string().contains("[7]"));

@@ -16,7 +16,7 @@ use std::{
 use clap::Parser;
 use kudu_pair::{
     cli::wal::{Outcome, WalArgs},
-    wal::{LogEntry, LogSummary, OpId, OpType, Replicate, SYS_CATALOG_TABLET_ID},
+    wal::{Codec, Decoded, Decoder, LogEntry, LogSummary, OpId, OpType, Replicate, SYS_CATALOG_TABLET_ID},
     waldir::{LogAppender, LogTail, SegmentEnd, TailState, read_log, scan},
 };
 
@@ -215,6 +215,34 @@ fn a_restart_changes_commits_and_never_replicates() {
 }
 
 /// The flush trap: after a flush the active's COMMITs speak of stores that a standby does not have.
+/// With each codec: the log is read as it is written, shipped, and a standby that was promoted on it reads it again.
+#[test]
+fn a_log_of_every_codec_that_kudu_writes_is_read_and_promoted() {
+    for (flag, codec) in
+        [("NO_COMPRESSION", Codec::None), ("SNAPPY", Codec::Snappy), ("LZ4", Codec::Lz4), ("ZLIB", Codec::Zlib)]
+    {
+        let active = Home::new(loopback());
+        let flags = [format!("--log_compression_codec={flag}")];
+        let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+        let master = active.serve(&flags);
+        let _tablets = TabletServer::start(&active);
+        let standby = Home::base_copy(&active);
+        for number in 0..3 {
+            active.create_table(&format!("table_{number}"), 4);
+        }
+        let expected = active.catalog();
+        let mut decoder = Decoder::new();
+        decoder.feed(&fs::read(active.log().join("wal-000000001")).unwrap());
+        let Decoded::Header(header) = decoder.step(false).unwrap() else { panic!("no header first") };
+        assert_eq!(header.codec(), codec);
+        assert!(ship(&active.log(), &standby) > 20);
+        master.kill();
+        let promoted = promote(&standby);
+        assert_eq!(standby.catalog(), expected, "{flag}");
+        promoted.kill();
+    }
+}
+
 fn flush_trap(restart: bool) {
     let home = Home::new(loopback());
     let mut master = home.serve(&FLUSH_OFTEN);
