@@ -222,6 +222,10 @@ impl World {
         let Some(receipt) = &status.last_switch else { return };
         self.switches += 1;
         let (SwitchKind::Failover | SwitchKind::Switchover, Some(from)) = (receipt.kind, &receipt.from) else { return };
+        // A switch that was undone stopped nobody: what the old active had at its last stop belongs to an earlier reign.
+        if receipt.to == *from && receipt.promoted_head.is_none() {
+            return;
+        }
         let Ok(lost) = receipt.ops_lost.parse::<usize>() else { return };
         let log = |name: &str| self.members.iter().find(|member| member.name == name).unwrap();
         let (old, new) = (&log(from).log_at_stop, log(&receipt.to).log.clone().unwrap_or_default());
