@@ -38,6 +38,10 @@ pub const LEASE_DURATION_ANNOTATION: &str = "kudupair.io/lease-duration-millisec
 /// Annotation on the pair's Lease: which standbys have what its holder has acknowledged (`SyncRecord`, JSON).
 pub const SYNC_ANNOTATION: &str = "kudupair.io/sync";
 
+/// Annotation on the pair's Lease: the members that may take it after its holder, with commas between them; its holder goes on
+/// without the API server while all of them pledge not to. Absent: whoever is ordered to may take it.
+pub const ROSTER_ANNOTATION: &str = "kudupair.io/roster";
+
 /// Port of kudu-master's RPC service, in pods and on the pair's Service.
 pub const RPC_PORT: i32 = 7051;
 /// Port of kudu-master's web pages, in pods and on the pair's Service.

@@ -305,6 +305,9 @@ pub struct FailoverSpec {
     /// Allowance for clocks that run at different speeds. Default: 500.
     #[schemars(range(min = 50, max = 10_000))]
     pub clock_margin_milliseconds: i32,
+    /// What becomes of an active that cannot reach the API server: `Continue`, while every other member says over the
+    /// replication link that it will not take over, or `Stop` when its renewal is due. Default: `Continue`.
+    pub api_server_loss: ApiServerLoss,
     /// A planned switch that is not done after so long goes back to the old active. Default: 30000, the time that a
     /// Kudu client gives an administrative operation.
     #[schemars(range(min = 5000, max = 600_000))]
@@ -324,7 +327,20 @@ impl Default for FailoverSpec {
             renew_interval_milliseconds: 1000,
             kill_time_milliseconds: 1000,
             clock_margin_milliseconds: 500,
+            api_server_loss: ApiServerLoss::Continue,
             switchover_timeout_milliseconds: 30_000,
         }
     }
+}
+
+/// What becomes of an active that cannot reach the API server.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[schemars(inline)]
+pub enum ApiServerLoss {
+    /// It serves on while every other member of the pair follows it, cannot reach the API server either, and pledges not to take
+    /// over; as soon as one does not, it is killed in time.
+    #[default]
+    Continue,
+    /// It is killed `renewDeadlineMilliseconds` after its last renewal, and starts again when the API server answers.
+    Stop,
 }

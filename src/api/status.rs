@@ -51,6 +51,9 @@ pub struct PairStatus {
     /// Receipts of the last ten switches, the newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub switches: Vec<Receipt>,
+    /// The last time that an active served on without the API server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_stay: Option<Stay>,
     /// Answer to the last switchover request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub switchover: Option<RequestAnswer>,
@@ -394,4 +397,16 @@ pub enum SwitchOutcome {
     Completed,
     /// The old active serves again.
     RolledBack,
+}
+
+/// A time in which an active served on without the API server, because every other member had pledged not to take over.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Stay {
+    /// The active.
+    pub member: String,
+    /// When the first pledges took the place of its renewal, by its own clock.
+    pub since: MicroTime,
+    /// How long it lasted in seconds, as in `23.4`: until the Lease was renewed again, or until a pledge was missing.
+    pub seconds: String,
 }

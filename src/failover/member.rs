@@ -48,6 +48,9 @@ pub struct MemberReport {
     /// On an active: which standbys have what it acknowledges; absent while it acknowledges by itself.
     #[serde(default)]
     pub sync: Option<SyncRecord>,
+    /// The last time that it served on without the API server; absent when this sidecar has seen none.
+    #[serde(default)]
+    pub stay: Option<StayReport>,
     /// On a standby: operations that it holds past its base, which a promotion has to replay.
     #[serde(default)]
     pub pending_ops: Option<u64>,
@@ -143,4 +146,16 @@ pub struct GapReport {
     pub diff_head: Option<OpId>,
     /// Last op of the rejoining member's own log.
     pub own_head: Option<OpId>,
+}
+
+/// A time in which an active served on without the API server.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct StayReport {
+    /// When it began, in milliseconds since 1970.
+    pub since_unix_milliseconds: u64,
+    /// How long it has lasted, or lasted.
+    pub milliseconds: u64,
+    /// Whether it has ended.
+    pub over: bool,
 }

@@ -11,7 +11,7 @@ use super::{
     encryption,
     member::LagReport,
     observation::{MemberSeen, Observation},
-    policy, rolling, switchover, verification,
+    policy, rolling, stay, switchover, verification,
 };
 use crate::api::{MemberState, MemberStatus, PairStatus, Phase, Role, SwitchKind};
 
@@ -66,7 +66,7 @@ fn phase(seen: &Observation, status: &PairStatus, waiting: Option<&Waiting>) -> 
     match serving(seen, status, active) {
         Serving::Lost => Phase::Down,
         Serving::Yes if rolling::all_in_sync(seen, active) => Phase::Running,
-        Serving::Yes | Serving::NotHeard | Serving::Starting(_) => Phase::Degraded,
+        Serving::Yes | Serving::NotHeard | Serving::Stays | Serving::Starting(_) => Phase::Degraded,
     }
 }
 
@@ -77,6 +77,8 @@ enum Serving {
     NotHeard,
     /// It holds its Lease, but does not serve.
     Starting(MemberState),
+    /// It serves without its Lease, because every other member has pledged not to take over.
+    Stays,
     /// Its Lease is over.
     Lost,
 }
@@ -86,6 +88,9 @@ fn serving(seen: &Observation, status: &PairStatus, active: &str) -> Serving {
         lease.holder_member() == Some(active) && lease.epoch == status.epoch && !lease.over(seen.lease_duration())
     });
     match seen.report(active) {
+        Some(report) if !held && report.state == MemberState::Serving && stay::under_way(seen, active).is_some() => {
+            Serving::Stays
+        }
         _ if !held => Serving::Lost,
         None => Serving::NotHeard,
         Some(report) if report.state == MemberState::Serving => Serving::Yes,
@@ -276,6 +281,16 @@ fn ready(seen: &Observation, status: &PairStatus, waiting: Option<&Waiting>) -> 
         _ if seen.service_active.as_deref() != Some(active) => {
             said("Ready", false, "ServiceElsewhere", format!("the Service does not select {active} yet"))
         }
+        Serving::Stays => said(
+            "Ready",
+            true,
+            "ServingWithoutApiServer",
+            format!(
+                "{active} serves in epoch {} although it cannot reach the API server: every other member has pledged not to take \
+                 over",
+                status.epoch
+            ),
+        ),
         Serving::NotHeard => Said::unknown(
             "Ready",
             "ActiveNotHeard",

@@ -9,7 +9,7 @@ use super::{
     member::MemberReport,
     observation::Observation,
     policy::{self, Hold},
-    promise, receipt, rolling,
+    promise, receipt, rolling, stay,
     switchover::{self, Request},
 };
 use crate::api::{Answer, MemberState, PairStatus, RequestAnswer, SwitchKind, SwitchRecord, SwitchStep};
@@ -33,7 +33,7 @@ pub(crate) fn step(seen: &Observation, status: &PairStatus, active: &str) -> Ste
     if has_failed(seen, status, active) && !asked() {
         return lost(seen, status, active, lease).and(objects);
     }
-    if let Some(step) = receipt::amend(seen, status) {
+    if let Some(step) = receipt::amend(seen, status).or_else(|| stay::note(seen, status, active)) {
         return step;
     }
     if let Some(request) = Request::pending(seen, status) {

@@ -6,10 +6,13 @@
 
 use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::MicroTime};
 
+use super::failsafe::Roster;
 use crate::{
     api::{
         SyncRecord,
-        names::{EPOCH_ANNOTATION, FINAL_HEAD_ANNOTATION, LEASE_DURATION_ANNOTATION, SYNC_ANNOTATION},
+        names::{
+            EPOCH_ANNOTATION, FINAL_HEAD_ANNOTATION, LEASE_DURATION_ANNOTATION, ROSTER_ANNOTATION, SYNC_ANNOTATION,
+        },
     },
     wal::OpId,
 };
@@ -25,6 +28,8 @@ pub struct LeaseView {
     pub epoch: i64,
     /// Last op of the holder that gave it back.
     pub final_head: Option<OpId>,
+    /// Who may take it after its last holder.
+    pub roster: Roster,
 }
 
 impl LeaseView {
@@ -40,6 +45,7 @@ impl LeaseView {
                 .filter(|holder| !holder.is_empty()),
             epoch: annotation(EPOCH_ANNOTATION).and_then(|text| text.parse().ok()).unwrap_or(0),
             final_head: annotation(FINAL_HEAD_ANNOTATION).and_then(|text| text.parse().ok()),
+            roster: annotation(ROSTER_ANNOTATION).map(|names| names.split(',').map(str::to_owned).collect()),
         }
     }
 }
@@ -69,8 +75,21 @@ pub fn claim(lease: &LeaseView, identity: &str, epoch: i64) -> Claim {
         None if lease.final_head.is_some() => {
             Claim::No("the Lease was given back in this epoch; the controller must open a new one".to_owned())
         }
-        None => Claim::Take,
+        None => match &lease.roster {
+            Some(roster) if !roster.contains(member_of(identity)) => Claim::No(format!(
+                "the active before this reign may still serve by the pledges of {}, and did not know this member; switch to \
+                 one of those, or, once that active's kudu-master is certainly dead, remove the annotation {ROSTER_ANNOTATION} \
+                 from the Lease",
+                roster.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+            )),
+            _ => Claim::Take,
+        },
     }
+}
+
+/// The member's name in an identity.
+fn member_of(identity: &str) -> &str {
+    identity.split('/').next().unwrap_or_default()
 }
 
 /// Whether two identities are runs of the launcher in one and the same pod.
@@ -127,12 +146,25 @@ pub fn promised_so_far(lease: Lease, epoch: i64, synchronous: bool) -> Lease {
     }
 }
 
-/// The Lease given back by a holder whose log ends at `final_head`.
+/// The Lease with those who may take it after its holder.
+pub fn with_roster(mut lease: Lease, roster: &Roster) -> Lease {
+    let annotations = lease.metadata.annotations.get_or_insert_default();
+    match roster {
+        Some(members) => {
+            let names = members.iter().map(String::as_str).collect::<Vec<_>>().join(",");
+            annotations.insert(ROSTER_ANNOTATION.to_owned(), names)
+        }
+        None => annotations.remove(ROSTER_ANNOTATION),
+    };
+    lease
+}
+
+/// The Lease given back by a holder whose log ends at `final_head`. Its kudu-master is dead, so it needs no pledges any more.
 pub fn released(mut lease: Lease, final_head: Option<OpId>) -> Lease {
     lease.spec.get_or_insert_default().holder_identity = None;
     let head = final_head.unwrap_or_default();
     lease.metadata.annotations.get_or_insert_default().insert(FINAL_HEAD_ANNOTATION.to_owned(), head.to_string());
-    lease
+    with_roster(lease, &None)
 }
 
 #[cfg(test)]
@@ -142,7 +174,7 @@ mod tests {
     use super::*;
 
     fn lease(holder: Option<&str>, epoch: i64, final_head: Option<OpId>) -> LeaseView {
-        LeaseView { resource_version: "1".into(), holder: holder.map(Into::into), epoch, final_head }
+        LeaseView { resource_version: "1".into(), holder: holder.map(Into::into), epoch, final_head, roster: None }
     }
 
     #[rstest]
@@ -161,6 +193,22 @@ mod tests {
     #[case::given_back(lease(None, 3, Some(OpId::new(3, 9))))]
     fn may_not(#[case] lease: LeaseView) {
         assert!(matches!(claim(&lease, "p-0/u/a", 3), Claim::No(_)));
+    }
+
+    #[test]
+    fn who_is_not_on_the_roster_does_not_take_it_until_it_was_given_back() {
+        let roster = Some(["p-0", "p-1"].map(str::to_owned).into());
+        let lease = with_roster(Lease::default(), &roster);
+        assert_eq!(LeaseView::of(&lease).roster, roster);
+        let fenced = LeaseView { epoch: 3, ..LeaseView::of(&lease) };
+        for (member, may) in
+            [("p-0/u/a", true), ("p-0/v/a", true), ("p-1/u/a", true), ("p-2/u/a", false), ("p/u/a", false)]
+        {
+            assert_eq!(claim(&fenced, member, 3) == Claim::Take, may, "{member}");
+        }
+        let mine = LeaseView { holder: Some("p-2/u/a".to_owned()), ..fenced };
+        assert_eq!(claim(&mine, "p-2/u/a", 3), Claim::Mine);
+        assert_eq!(LeaseView::of(&released(lease, None)).roster, None);
     }
 
     #[test]

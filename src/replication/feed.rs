@@ -9,6 +9,7 @@
 //! Promises, which `tests/simulation` holds it to:
 //! - Nothing is sent to a standby but what follows its own log, in order, without holes, in one reign.
 //! - An acknowledgement counts only in the reign of the stream and for something that was sent.
+//! - A pledge counts only from a standby that streams, in the reign of the stream.
 //! - A slow, dead or lying standby costs [`WINDOW_BYTES`](super::sender::WINDOW_BYTES) and one read of the log, and
 //!   nothing else, except that what it acknowledged is read once more for the digest, at most a few MiB a second.
 //! - A digest is sent only of what the standby has acknowledged, and only when it has asked for that.
@@ -18,10 +19,11 @@ use std::time::Duration;
 use super::{
     Message, diff,
     hang_up::{HangUp, follow_on},
-    message::{Answer, Heartbeat, Register},
+    message::{Answer, Heartbeat, PledgeAnswer, Register},
     rolling::Rolling,
     sender::Sender,
 };
+use crate::failover::failsafe::Ask;
 use crate::wal::{OpDigest, OpId, Replicate, TermHistory};
 
 /// Time between two heartbeats. A standby takes an active for lost after several.
@@ -62,6 +64,8 @@ pub enum Event {
     Extended(Option<Rolling>),
     /// The active's log or master is seen in another state.
     Beat(Heartbeat),
+    /// The active has to know whether its members will take no Lease.
+    AskPledge(Ask),
     /// The log is no longer offered.
     ReignEnded,
     /// The same member began to stream over another connection.
@@ -133,6 +137,8 @@ pub enum Action {
     Acknowledged(OpId),
     /// The standby wants its turn to take a base, or no longer does.
     WantBase(bool),
+    /// The standby's answer to [`Event::AskPledge`], or to one that was asked over another connection.
+    Pledged(PledgeAnswer),
     /// Close the connection.
     HangUp(HangUp),
 }
@@ -250,6 +256,7 @@ impl Feed {
             Event::LogRead(ops) => self.send_ops(now, ops, actions)?,
             Event::Extended(rolling) => self.extended(now, rolling, actions),
             Event::Beat(beat) => self.show(now, beat),
+            Event::AskPledge(ask) => self.ask_pledge(ask, actions),
             Event::Tick => self.check_patience(now)?,
         }
         self.read_on(actions);
@@ -305,6 +312,7 @@ impl Feed {
                 let from = earlier(from, stream.sender.replicate_head());
                 stream.comparing = Some(Comparing::behind(from, now.saturating_add(DIGEST_PAUSE)));
             }
+            (Phase::Streaming(_), Message::Pledge(answer)) => actions.push(Action::Pledged(answer)),
             (Phase::Streaming(_), other) => return Err(HangUp::out_of_turn(&other, "an acknowledgement")),
             (_, other) => return Err(HangUp::out_of_turn(&other, "silence until the answer")),
         }
@@ -412,6 +420,13 @@ impl Feed {
             comparing.rolling = rolling;
             comparing.told = Some(rolling.at());
             actions.push(Action::Send { epoch: self.epoch, message: Message::Digest(rolling) });
+        }
+    }
+
+    /// Only of one that streams: it obeys this reign, and none that is newer.
+    fn ask_pledge(&self, ask: Ask, actions: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Streaming(_)) {
+            actions.push(Action::Send { epoch: self.epoch, message: Message::AskPledge(ask) });
         }
     }
 

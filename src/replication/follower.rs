@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     api::LogFault,
-    failover::member::GapReport,
+    failover::{failsafe::Ask, member::GapReport},
     wal::{OpDigest, OpId, Replicate},
 };
 
@@ -117,6 +117,8 @@ pub enum Action {
     Condemn(Finding),
     /// It is this standby's turn to take a new base while the stream goes on.
     BaseTurn,
+    /// Find out whether this member can pledge, and answer the active with [`Message::Pledge`].
+    AskedForPledge(Ask),
     /// Close the connection and take a base of the active.
     TakeBase {
         /// Uuid of the catalog.
@@ -300,6 +302,7 @@ impl Follower {
                 }
                 stream.comparing.hear(theirs, actions);
             }
+            (Phase::Streaming(_), Message::AskPledge(ask)) => actions.push(Action::AskedForPledge(ask)),
             (Phase::Streaming(_), other) => return Err(HangUp::out_of_turn(&other, "operations or a heartbeat")),
             (_, other) => return Err(HangUp::out_of_turn(&other, "a heartbeat")),
         }

@@ -4,6 +4,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{frame::Frame, rolling::Rolling};
+use crate::failover::failsafe::Ask;
 use crate::wal::{EntryError, OpDigest, OpId, Replicate, TermHistory};
 
 /// What members say to each other.
@@ -41,6 +42,10 @@ pub enum Message {
     },
     /// Active: the digest of a stretch of my log, which you have acknowledged. Sent only to who has asked for it.
     Digest(Rolling),
+    /// Active: the API server does not answer me; will you take no Lease for so long?
+    AskPledge(Ask),
+    /// Standby: my answer to that.
+    Pledge(PledgeAnswer),
 }
 
 /// A standby's registration.
@@ -107,6 +112,17 @@ pub struct Heartbeat {
     pub serving: bool,
 }
 
+/// A standby's answer to [`Message::AskPledge`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PledgeAnswer {
+    /// Which question it answers.
+    pub asked: u64,
+    /// Why it does not pledge; absent when it does, and has it on its disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
 /// An [`OpDigest`] in text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Digest(pub OpDigest);
@@ -157,6 +173,8 @@ const WANT_BASE: u8 = 7;
 const BASE_TURN: u8 = 8;
 const COMPARE: u8 = 9;
 const DIGEST: u8 = 10;
+const ASK_PLEDGE: u8 = 11;
+const PLEDGE: u8 = 12;
 
 impl Message {
     /// The frame that carries this message.
@@ -172,6 +190,8 @@ impl Message {
             Self::BaseTurn => (BASE_TURN, Bytes::new()),
             Self::Compare { from } => (COMPARE, json(&from)),
             Self::Digest(rolling) => (DIGEST, json(&rolling)),
+            Self::AskPledge(ask) => (ASK_PLEDGE, json(&ask)),
+            Self::Pledge(answer) => (PLEDGE, json(&answer)),
         };
         Frame { kind, epoch, payload }
     }
@@ -193,6 +213,8 @@ impl Message {
             BASE_TURN => Self::BaseTurn,
             COMPARE => Self::Compare { from: parse("compare", &payload)? },
             DIGEST => Self::Digest(parse("digest", &payload)?),
+            ASK_PLEDGE => Self::AskPledge(parse("ask pledge", &payload)?),
+            PLEDGE => Self::Pledge(parse("pledge", &payload)?),
             kind => return Err(MessageError::Kind(kind)),
         })
     }
@@ -260,6 +282,9 @@ mod tests {
             Message::BaseTurn,
             Message::Compare { from: OpId::new(1, 8) },
             Message::Digest(Rolling::behind(OpId::new(1, 8))),
+            Message::AskPledge(Ask { asked: u64::MAX, milliseconds: 6000 }),
+            Message::Pledge(PledgeAnswer { asked: 7, refused: None }),
+            Message::Pledge(PledgeAnswer { asked: 7, refused: Some("it reaches the API server".into()) }),
         ] {
             let frame = Frame::decode(message.clone().into_frame(4).encode()).unwrap();
             assert_eq!(frame.epoch, 4);

@@ -9,7 +9,8 @@ use std::{
 use super::{SidecarError, config::SidecarConfig, lags::Lags, security::LinkSecurity};
 use crate::{
     api::{MemberState, Role, SyncRecord, UnfitLog},
-    failover::member::{GapReport, LagReport, MemberReport, StandbyReport, VerifiedReport},
+    clock,
+    failover::member::{GapReport, LagReport, MemberReport, StandbyReport, StayReport, VerifiedReport},
     replication::{Anchors, replay::Pending},
     wal::OpId,
 };
@@ -39,6 +40,8 @@ pub(super) struct Facts {
     pub(super) master_stopped: bool,
     pub(super) gap: Option<GapReport>,
     pub(super) sync: Option<SyncRecord>,
+    /// The last time that this member served on without the API server.
+    pub(super) stay: Option<StayFacts>,
     /// Of a standby: what is past its base, and how long that takes to replay.
     pub(super) pending: Option<(Pending, Duration)>,
     /// Of a standby: how far its log was compared with the active's.
@@ -87,6 +90,30 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// A time in which an active served on without the API server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StayFacts {
+    since_unix_milliseconds: u64,
+    begun: Instant,
+    ended_after: Option<Duration>,
+}
+
+impl StayFacts {
+    pub(super) fn begin() -> Self {
+        Self { since_unix_milliseconds: clock::unix_millis(), begun: Instant::now(), ended_after: None }
+    }
+
+    /// The API server is back, or somebody did not pledge.
+    pub(super) fn end(&mut self) {
+        let lasted = self.lasted();
+        self.ended_after = Some(lasted);
+    }
+
+    fn lasted(&self) -> Duration {
+        self.ended_after.unwrap_or_else(|| self.begun.elapsed())
+    }
+}
+
 impl Board {
     /// The board of a member that has just been started.
     pub(super) fn new(config: &SidecarConfig, anchors: &Anchors, security: LinkSecurity) -> Self {
@@ -108,6 +135,7 @@ impl Board {
                 master_stopped: false,
                 gap: anchors.gap.clone(),
                 sync: None,
+                stay: None,
                 pending: None,
                 verified: None,
                 unfit: anchors.unfit.clone(),
@@ -115,6 +143,11 @@ impl Board {
                 message: None,
             }),
         }
+    }
+
+    /// Name of the pair.
+    pub(super) fn pair(&self) -> &str {
+        &self.pair
     }
 
     /// The facts, to read or change.
@@ -180,6 +213,11 @@ impl Board {
             base_bytes: facts.base_bytes,
             encryption: Some(self.security.shown()),
             sync: facts.sync,
+            stay: facts.stay.map(|stay| StayReport {
+                since_unix_milliseconds: stay.since_unix_milliseconds,
+                milliseconds: milliseconds(stay.lasted()),
+                over: stay.ended_after.is_some(),
+            }),
             message: facts.message,
         }
     }

@@ -119,6 +119,15 @@ pub enum SidecarError {
     /// The coordinator cannot be reached or refuses.
     #[error("{0}")]
     Coordinator(String),
+    /// Two sidecars on one volume.
+    #[error("another sidecar still works on {}; this one takes no Lease and pledges nothing until that one has ended", path.display())]
+    OtherSidecar {
+        /// The volume.
+        path: PathBuf,
+    },
+    /// A pledge that was overtaken by a newer one.
+    #[error("a newer pledge has taken the place of this one")]
+    PledgeReplaced,
     /// kudu-master does not stay up.
     #[error("kudu-master does not stay up: {0}")]
     CrashLoop(String),

@@ -5,6 +5,7 @@
 use std::{
     collections::VecDeque,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,6 +17,7 @@ use tokio::{
 use super::{
     SidecarError, base,
     comparison::Comparison,
+    coordinator::Contact,
     generation,
     link::Link,
     member::{Duty, Member},
@@ -25,11 +27,12 @@ use super::{
 };
 use crate::{
     api::{LogFault, MemberState, Role},
-    failover::member::GapReport,
+    failover::{failsafe::Ask, member::GapReport},
     launcher::protocol::Request,
     replication::{
+        Message,
         follower::{Action, Event, Follower, ReadBack},
-        message::{Heartbeat, Register},
+        message::{Heartbeat, PledgeAnswer, Register},
     },
     wal::{OpId, Replicate},
     waldir::{AppendError, LogAppender},
@@ -56,7 +59,8 @@ pub(super) async fn run(member: &mut Member, duty: &mut Duty, epoch: i64, active
         looked => looked?,
     }
     let refresh = Refresh::new(member);
-    let mut standby = Standby { member, active, log: None, refresh, comparison: Comparison::default() };
+    let mut standby =
+        Standby { member, active, log: None, refresh, comparison: Comparison::default(), asked: None, contact: None };
     loop {
         standby.member.board.enter(Role::Standby, MemberState::Connecting);
         let ended = standby.follow(duty).await;
@@ -88,6 +92,10 @@ struct Standby<'a> {
     log: Option<LogAppender>,
     refresh: Refresh,
     comparison: Comparison,
+    /// The latest question for a pledge that is not answered.
+    asked: Option<Ask>,
+    /// The API server being looked for, because of it.
+    contact: Option<JoinHandle<Contact>>,
 }
 
 /// Why a connection is no longer needed.
@@ -160,6 +168,7 @@ impl Standby<'_> {
         storing: &mut Option<Storing>,
     ) -> Result<End, SidecarError> {
         let begun = Instant::now();
+        (self.asked, self.contact) = (None, None);
         let anchors = self.member.anchors.current();
         let compare_from = register.compare_from;
         let (mut follower, actions) = Follower::begin(begun.elapsed(), register, anchors.epoch, anchors.is_unfit());
@@ -205,6 +214,13 @@ impl Standby<'_> {
                 biased;
                 () = duty.over() => return Ok(End::Ordered),
                 stored = finished(storing) => Event::Stored(self.stored(stored)?),
+                // Not to wait behind a busy stream.
+                contact = found(&mut self.contact) => {
+                    if let Some(message) = self.pledge(contact, follower.epoch()).await {
+                        link.send(follower.epoch(), message).await?;
+                    }
+                    continue;
+                }
                 received = link.receive(), if follower.listens() => {
                     let (epoch, message) = received?;
                     Event::Received { epoch, message }
@@ -240,7 +256,12 @@ impl Standby<'_> {
                 }
                 return Ok(Some(Event::TermRaised));
             }
-            Action::Hear(beat) => self.hear(&beat),
+            Action::Hear(beat) => {
+                self.hear(&beat);
+                if let Some(pledges) = &self.member.pledges {
+                    pledges.forget().await;
+                }
+            }
             Action::BaseTurn => self.refresh.has_turn(),
             Action::ReadBack { rolling, to } => {
                 if let (Some(generation), Some(folder)) = (self.member.anchors.current().generation, self.log_folder())
@@ -254,6 +275,7 @@ impl Standby<'_> {
                 }
             }
             Action::Condemn(finding) => self.member.condemn(finding.fault, finding.message)?,
+            Action::AskedForPledge(ask) => self.asked_for_pledge(ask),
             // The conversation ends with them, or they outlast this call.
             Action::Note(_) | Action::Store(_) | Action::TakeBase { .. } | Action::HangUp(_) => {}
         }
@@ -303,6 +325,26 @@ impl Standby<'_> {
         facts.active_heard = beat.serving.then(Instant::now);
     }
 
+    /// Looks for the API server first: while this member reaches it, another one can take over, and the active is to stop.
+    fn asked_for_pledge(&mut self, ask: Ask) {
+        self.asked = Some(ask);
+        let coordinator = Arc::clone(&self.member.coordinator);
+        self.contact.get_or_insert_with(|| tokio::spawn(async move { coordinator.contact().await }));
+    }
+
+    /// The answer to the latest question; a pledge is on disk before it is sent.
+    async fn pledge(&mut self, contact: Contact, epoch: i64) -> Option<Message> {
+        let (ask, pledges) = (self.asked.take()?, self.member.pledges.clone()?);
+        let refused = match contact {
+            Contact::Reached => Some("it reaches the API server".to_owned()),
+            Contact::Away => {
+                pledges.give(self.active, epoch, ask.milliseconds).await.err().map(|error| error.to_string())
+            }
+        };
+        tracing::info!(active = self.active, ?refused, "the active asked for a pledge");
+        Some(Message::Pledge(PledgeAnswer { asked: ask.asked, refused }))
+    }
+
     fn log_folder(&self) -> Option<PathBuf> {
         let generation = self.member.anchors.current().generation?;
         Some(generation::log_folder(&self.member.config.wal_dir, &generation))
@@ -311,6 +353,19 @@ impl Standby<'_> {
 
 type Storing = JoinHandle<Result<LogAppender, AppendError>>;
 type Stored = Result<Result<LogAppender, AppendError>, tokio::task::JoinError>;
+
+/// Resolves when the API server was looked for; never when it is not.
+async fn found(contact: &mut Option<JoinHandle<Contact>>) -> Contact {
+    match contact {
+        Some(task) => {
+            let found = task.await;
+            *contact = None;
+            // Only a panic ends it otherwise, and then nobody knows.
+            found.unwrap_or(Contact::Reached)
+        }
+        None => std::future::pending().await,
+    }
+}
 
 /// Resolves when what is being stored is; never when nothing is.
 async fn finished(storing: &mut Option<Storing>) -> Stored {

@@ -11,10 +11,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     SidecarError,
     acknowledgements::Acknowledgements,
+    asking::Asking,
     board::Board,
     config::SidecarConfig,
     coordinator::Coordinator,
-    follow, generation, serve,
+    follow, generation,
+    pledge_store::PledgeStore,
+    serve,
     shipping::{Current, blocking},
     store::AnchorStore,
 };
@@ -49,6 +52,9 @@ pub(super) struct Member {
     pub(super) coordinator: Arc<Coordinator>,
     pub(super) shipping: Current,
     pub(super) acknowledgements: Acknowledgements,
+    /// What it has pledged; none where there is no Lease.
+    pub(super) pledges: Option<PledgeStore>,
+    pub(super) asking: Asking,
     /// The epoch in which this run of the sidecar gave the Lease back: it may not take it again, and need not give it back again.
     pub(super) released: i64,
     pub(super) stop: CancellationToken,

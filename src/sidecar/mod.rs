@@ -7,6 +7,7 @@
 //! ```
 
 mod acknowledgements;
+mod asking;
 mod base;
 pub mod board;
 mod comparison;
@@ -22,6 +23,7 @@ mod link;
 mod log;
 mod log_watch;
 mod member;
+mod pledge_store;
 mod refresh;
 mod report;
 mod reread;
@@ -47,8 +49,8 @@ use crate::launcher::{
 };
 
 use self::{
-    acknowledgements::Acknowledgements, board::Board, config::SidecarConfig, coordinator::Coordinator, member::Member,
-    store::AnchorStore,
+    acknowledgements::Acknowledgements, asking::Asking, board::Board, config::SidecarConfig, coordinator::Coordinator,
+    member::Member, pledge_store::PledgeStore, store::AnchorStore,
 };
 
 /// Runs a sidecar until `stop`; it then ends its reign, if it has one, gives the Lease back and returns.
@@ -61,6 +63,12 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), SidecarError> {
     let anchors = AnchorStore::open(&config.wal_dir, &config.pair)?;
+    // Without Kubernetes there is no Lease, and nobody pledges.
+    let pledges = match &*coordinator {
+        Coordinator::Kubernetes(_) => Some(PledgeStore::open(&config)?),
+        Coordinator::Manual(_) => None,
+    };
+    let asking = Asking::default();
     let board = Arc::new(Board::new(&config, &anchors.current(), coordinator.security()));
     let servers = CancellationToken::new();
     let shipping = shipping::Current::default();
@@ -76,17 +84,19 @@ pub async fn run(
     ));
     tasks.spawn(standby_feed::serve(
         link::bind(config.link_listen).await?,
-        config.pair.clone(),
         Arc::clone(&coordinator),
         shipping.clone(),
         Arc::clone(&board),
         acknowledgements.clone(),
+        asking.clone(),
         servers.clone(),
     ));
     if let Some(socket) = &config.sync_gate_socket {
         tasks.spawn(gate::serve(gate::bind(socket)?, acknowledgements.clone(), servers.clone()));
     }
-    Member { config, anchors, board, coordinator, shipping, acknowledgements, released: 0, stop }.run().await;
+    Member { config, anchors, board, coordinator, shipping, acknowledgements, pledges, asking, released: 0, stop }
+        .run()
+        .await;
     servers.cancel();
     while tasks.join_next().await.is_some() {}
     Ok(())

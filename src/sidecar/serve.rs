@@ -15,7 +15,7 @@ use super::{
     member::{Duty, Member},
     retention,
     shipping::{Offer, Shipping, blocking},
-    tenancy::{Standing, Tenancy},
+    tenancy::{Standing, Tenancy, Tenant},
 };
 use crate::{
     api::{MemberState, Role},
@@ -79,7 +79,7 @@ pub(super) async fn run(
     if launcher.sync_gate && member.config.sync_gate_socket.is_none() {
         return Err(SidecarError::NoGateSocket);
     }
-    let Some(tenancy) = acquire(member, duty, &launcher, epoch).await? else { return Ok(()) };
+    let Some(tenancy) = acquire(member, duty, &launcher, epoch, resumed).await? else { return Ok(()) };
     member.obey(epoch)?;
     let mut reign = Reign { tenancy, launcher, epoch, generation: String::new(), replays: 0, begun: Instant::now() };
     let first = format.is_some();
@@ -145,6 +145,7 @@ async fn acquire(
     duty: &mut Duty,
     launcher: &LauncherStatus,
     epoch: i64,
+    resumed: bool,
 ) -> Result<Option<Tenancy>, SidecarError> {
     let identity = member.identity(launcher);
     if member.released == epoch {
@@ -156,15 +157,23 @@ async fn acquire(
         return Ok(None);
     }
     loop {
-        match member.coordinator.acquire(&identity, epoch, launcher.sync_gate).await? {
-            Acquired::Until(deadline_boot_ns) => {
-                return Ok(Some(Tenancy::begin(
-                    Arc::clone(&member.coordinator),
-                    member.config.launcher_socket.clone(),
+        if !keep_pledge(member, duty, resumed).await {
+            return Ok(None);
+        }
+        let roster = member.coordinator.roster();
+        match member.coordinator.acquire(&identity, epoch, launcher.sync_gate, &roster).await? {
+            Acquired::Until(grant) => {
+                let tenant = Tenant {
+                    coordinator: Arc::clone(&member.coordinator),
+                    board: Arc::clone(&member.board),
+                    asking: member.asking.clone(),
+                    pledges: member.pledges.clone(),
+                    launcher_socket: member.config.launcher_socket.clone(),
+                    member: member.config.member.clone(),
                     identity,
                     epoch,
-                    deadline_boot_ns,
-                )));
+                };
+                return Ok(Some(Tenancy::begin(tenant, grant, roster)));
             }
             Acquired::Inherited => {
                 // An earlier run of the launcher held it and is dead: its reign is over. The log says how far it came.
@@ -179,6 +188,23 @@ async fn acquire(
             () = sleep(ACQUIRE_PAUSE) => {}
         }
     }
+}
+
+/// Waits until this member has pledged nothing any more, and removes what is left of a pledge: what is on disk when the Lease is
+/// taken would delay the reign's next start. False when the order changes first.
+///
+/// A kudu-master that runs in this very reign needs no such wait: it is this pod's own.
+async fn keep_pledge(member: &Member, duty: &mut Duty, resumed: bool) -> bool {
+    let Some(pledges) = member.pledges.clone().filter(|_| !resumed) else { return true };
+    while let Some((why, wait)) = pledges.binds() {
+        member.board.facts().message = Some(why);
+        tokio::select! {
+            () = duty.over() => return false,
+            () = sleep(wait) => {}
+        }
+    }
+    pledges.forget().await;
+    true
 }
 
 struct Reign {

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     SidecarError,
     acknowledgements::{Acknowledgements, Stream},
+    asking::Asking,
     board::{Board, StandbyFacts},
     coordinator::Coordinator,
     lags::Lags,
@@ -28,6 +29,7 @@ use super::{
     shipping::{Current, Heads, Shipping, blocking},
 };
 use crate::{
+    failover::failsafe::Ask,
     replication::{
         Message, Rolling,
         feed::{self, Action, Event, Identified},
@@ -45,19 +47,19 @@ const DIGEST_BYTES: usize = 4 * 1024 * 1024;
 
 pub(super) async fn serve(
     listener: TcpListener,
-    pair: String,
     coordinator: Arc<Coordinator>,
     current: Current,
     board: Arc<Board>,
     acknowledgements: Acknowledgements,
+    asking: Asking,
     stop: CancellationToken,
 ) {
     let hall = Arc::new(Hall {
-        pair,
         coordinator,
         current,
         board,
         acknowledgements,
+        asking,
         streams: Mutex::default(),
         base_turn: Arc::new(Semaphore::new(1)),
     });
@@ -87,11 +89,11 @@ pub(super) async fn serve(
 
 /// What all feeds share.
 struct Hall {
-    pair: String,
     coordinator: Arc<Coordinator>,
     current: Current,
     board: Arc<Board>,
     acknowledgements: Acknowledgements,
+    asking: Asking,
     /// The stream of each standby; a newer one ends the one before.
     streams: Mutex<BTreeMap<String, CancellationToken>>,
     /// The turn to take a new base: one standby at a time loads the active with that.
@@ -106,6 +108,7 @@ impl Hall {
             address,
             link,
             begun: Instant::now(),
+            questions: self.asking.questions(),
             standby: address.to_string(),
             reign: None,
             tail: None,
@@ -173,6 +176,8 @@ struct Connection<'a> {
     address: SocketAddr,
     link: Link,
     begun: Instant,
+    /// What the active asks all its standbys.
+    questions: watch::Receiver<Option<(i64, Ask)>>,
     /// Its name, once it is known.
     standby: String,
     reign: Option<Watched>,
@@ -213,12 +218,14 @@ impl Watched {
 
 impl Connection<'_> {
     async fn run(&mut self) -> Result<(), SidecarError> {
-        let mut feed = feed::Feed::new(self.hall.pair.clone(), self.begun.elapsed());
+        let mut feed = feed::Feed::new(self.hall.board.pair(), self.begun.elapsed());
         loop {
             let wake_at = feed.wake_at().unwrap_or(Duration::MAX);
             let mut event = tokio::select! {
                 biased;
                 () = replaced(self.place.as_ref()) => Some(Event::Replaced),
+                // Rare, and not to wait behind a busy stream.
+                Ok(()) = self.questions.changed() => self.question(),
                 event = changed(self.reign.as_mut()) => Some(event),
                 received = self.link.receive() => {
                     let (epoch, message) = received?;
@@ -298,9 +305,22 @@ impl Connection<'_> {
                 }
                 Ok(None)
             }
+            Action::Pledged(answer) => {
+                if self.place.is_some() {
+                    self.hall.asking.answered(&self.standby, answer);
+                }
+                Ok(None)
+            }
             // The connection ends with it.
             Action::HangUp(_) => Ok(None),
         }
+    }
+
+    /// What the active asks, when it is the active of this stream's reign.
+    fn question(&mut self) -> Option<Event> {
+        let (epoch, ask) = (*self.questions.borrow_and_update())?;
+        let own = self.reign.as_ref().is_some_and(|reign| reign.shipping.epoch() == epoch);
+        own.then_some(Event::AskPledge(ask))
     }
 
     /// Tells the standby that it may take a base now.

@@ -1,5 +1,8 @@
 //! A real etcd and a real kube-apiserver on loopback, for the length of one test.
 
+// Each test program uses a part of this.
+#![allow(dead_code)]
+
 use std::{
     fs::{self, File},
     net::TcpListener,
@@ -9,6 +12,7 @@ use std::{
 };
 
 use kube::{Client, Config};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 const ADMIN_TOKEN: &str = "admin-of-this-test";
@@ -51,6 +55,36 @@ impl ApiServer {
         config.auth_info.impersonate_groups =
             Some(vec!["system:authenticated".to_owned(), "system:serviceaccounts".to_owned()]);
         Client::try_from(config).expect("a client")
+    }
+
+    /// A kubeconfig for a process that may do everything.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        let path = self.scratch.path().join("kubeconfig");
+        let cluster = serde_json::json!({
+            "server": format!("https://127.0.0.1:{}", self.port), "insecure-skip-tls-verify": true
+        });
+        let config = serde_json::json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "test",
+            "clusters": [{ "name": "test", "cluster": cluster }],
+            "users": [{ "name": "test", "user": { "token": ADMIN_TOKEN } }],
+            "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }]
+        });
+        fs::write(&path, config.to_string()).expect("a kubeconfig");
+        path
+    }
+
+    /// Stops the API server in its tracks: it takes connections and answers nobody.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a frozen API server go on.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.apiserver), signal).expect("the API server is there");
     }
 
     fn config(&self) -> Config {

@@ -52,6 +52,7 @@ pub(crate) fn report(name: &str) -> MemberReport {
         encryption: Some(LinkEncryption::Tls),
         gap: None,
         sync: None,
+        stay: None,
         pending_ops: None,
         pending_bytes: None,
         predicted_replay_milliseconds: None,

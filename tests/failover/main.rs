@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must stop")]
 
+mod failsafe;
 mod fixture;
 mod promise;
 mod simulation;

@@ -25,6 +25,7 @@ mod policy;
 mod promoting;
 mod receipts;
 mod rolling;
+mod stay;
 mod switchover;
 mod volumes;
 

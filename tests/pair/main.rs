@@ -3,9 +3,12 @@
 //! They need what the tests in `tests/kudu` need; those of a full disk also need root, to mount a small volume. Times are
 //! printed, not asserted: machines differ. What the processes logged is printed when a test fails.
 
+#[path = "../apiserver/server.rs"]
+mod apiserver;
 mod disk;
 mod disk_full;
 mod failover;
+mod failsafe;
 mod gap;
 #[path = "../kudu/harness.rs"]
 mod kudu;

@@ -39,6 +39,15 @@ pub(crate) const MASTER_FLAGS: [&str; 6] = [
 /// Port of the sidecars' link.
 const LINK_PORT: u16 = 7061;
 
+/// Where a member's orders and Lease are, when not with `kudu-pair ctl`.
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    pub(crate) kubeconfig: PathBuf,
+    pub(crate) namespace: String,
+    /// What stands in for the cluster's DNS: a file as `/etc/hosts` is.
+    pub(crate) hosts: PathBuf,
+}
+
 /// A member of a pair.
 pub(crate) struct Member {
     pub(crate) name: &'static str,
@@ -60,6 +69,8 @@ pub(crate) struct Member {
     disk: Option<SmallDisk>,
     /// `replication` of its configuration, when it waits for its standbys.
     replication: Option<serde_json::Value>,
+    /// Where it gets its orders from, when that is an API server.
+    cluster: Option<Cluster>,
     // Last, since the disk is mounted in it.
     dir: tempfile::TempDir,
 }
@@ -84,8 +95,14 @@ impl Member {
             deaths: Vec::new(),
             disk: None,
             replication: None,
+            cluster: None,
             dir,
         }
+    }
+
+    /// Lets it take its orders and its Lease from an API server.
+    pub(crate) fn join(&mut self, cluster: Cluster) {
+        self.cluster = Some(cluster);
     }
 
     /// Makes it wait for its standbys as `replication` says, from its next start on; to be configured anew.
@@ -161,7 +178,7 @@ impl Member {
     }
 
     pub(crate) fn start_launcher(&mut self) {
-        let mut command = program();
+        let mut command = self.program();
         command.arg("launcher");
         command.arg("--socket").arg(self.path("launcher.sock"));
         command.arg("--wal-dir").arg(self.path("wal")).arg("--data-dir").arg(self.path("data"));
@@ -200,8 +217,28 @@ impl Member {
     }
 
     fn sidecar_command(&self) -> Command {
+        if let Some(cluster) = &self.cluster {
+            let mut command = self.program();
+            command.env("KUBECONFIG", &cluster.kubeconfig);
+            command.args(["sidecar", "--pair", PAIR, "--namespace", &cluster.namespace, "--member", self.name]);
+            command.arg("--pod-uid").arg(format!("uid-of-{}", self.name));
+            command.arg("--wal-dir").arg(self.path("wal")).arg("--data-dir").arg(self.path("data"));
+            command.arg("--launcher-socket").arg(self.path("launcher.sock"));
+            command.arg("--control-socket").arg(self.path("sidecar.sock"));
+            command.arg("--link-listen").arg(self.link()).arg("--report-listen").arg(format!("{}:8061", self.ip));
+            return command;
+        }
         let mut command = program();
         command.args(["sidecar", "--coordinator", "manual", "--config"]).arg(self.path("config.yaml"));
+        command
+    }
+
+    /// The program; in a cluster the names of members have addresses.
+    fn program(&self) -> Command {
+        let Some(cluster) = &self.cluster else { return program() };
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "--", "sh", "-c"]);
+        command.arg("mount --bind \"$0\" /etc/hosts && exec \"$@\"").arg(&cluster.hosts).arg(program().get_program());
         command
     }
 

@@ -124,7 +124,7 @@ impl World {
                 self.members[standby].witness.check_ack_taken(op, &self.lives[life].log);
             }
             // Standbys of this world take no bases while they stream.
-            feed::Action::WantBase(_) => {}
+            feed::Action::WantBase(_) | feed::Action::Pledged(_) => {}
             feed::Action::HangUp(_) => self.drop_feed(connection),
         }
     }
@@ -286,7 +286,7 @@ impl World {
                     });
                 });
             }
-            follower::Action::Hear(_) | follower::Action::BaseTurn => {}
+            follower::Action::Hear(_) | follower::Action::BaseTurn | follower::Action::AskedForPledge(_) => {}
             follower::Action::Store(ops) => {
                 let life = self.connections[connection].life.expect("a stream has a reign");
                 check_append(disk, &ops, &self.lives[life].log);

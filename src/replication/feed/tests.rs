@@ -299,3 +299,20 @@ fn who_does_not_ask_for_digests_gets_none() {
     let _ = feed.on(START, ack(11));
     assert_eq!(at(&mut feed, START + 2 * DIGEST_INTERVAL, Event::Tick), []);
 }
+
+#[test]
+fn only_a_standby_that_streams_in_this_reign_is_asked_for_a_pledge_and_believed() {
+    let ask = Ask { asked: 7, milliseconds: 6000 };
+    let answer = PledgeAnswer { asked: 7, refused: None };
+    let (mut feed, _) = registered(reign(20), EPOCH, Some(10));
+    assert_eq!(feed.on(START, Event::AskPledge(ask)), [], "it has not begun");
+    let pledge = |epoch| says(epoch, Message::Pledge(answer.clone()));
+    assert!(matches!(hung_up(&feed.on(START, pledge(EPOCH))), HangUp::OutOfTurn { .. }));
+
+    let (mut feed, _) = registered(reign(20), EPOCH, Some(10));
+    let _ = feed.on(START, says(EPOCH, Message::Begin { after: OpId::new(1, 10) }));
+    let asked = Action::Send { epoch: EPOCH, message: Message::AskPledge(ask) };
+    assert!(feed.on(START, Event::AskPledge(ask)).contains(&asked));
+    assert_eq!(feed.on(START, pledge(EPOCH)), [Action::Pledged(answer.clone())]);
+    assert!(matches!(hung_up(&feed.on(START, pledge(EPOCH + 1))), HangUp::OtherEpoch { .. }));
+}

@@ -275,3 +275,12 @@ fn a_log_that_begins_later_is_compared_from_its_head_on() {
     assert_eq!(follower.on(START, digest_of(5, 14)), []);
     assert_eq!(follower.on(START, digest_of(20, 20)), [read_back(20, 20, 20)]);
 }
+
+#[test]
+fn a_question_for_a_pledge_of_the_stream_s_own_reign_is_passed_on() {
+    let ask = Ask { asked: 7, milliseconds: 6000 };
+    let mut follower = streaming();
+    assert_eq!(follower.on(START, says(EPOCH, Message::AskPledge(ask))), [Action::AskedForPledge(ask)]);
+    let older = follower.on(START, says(EPOCH - 1, Message::AskPledge(ask)));
+    assert!(matches!(hung_up(&older), HangUp::OldEpoch { .. }));
+}

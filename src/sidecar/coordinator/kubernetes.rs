@@ -19,14 +19,15 @@ use kube::{
 };
 use tokio::{sync::watch, time::timeout};
 
-use super::{Acquired, Addresses, Renewal};
+use super::{Acquired, Addresses, Contact, Grant, Renewal};
 use crate::{
     api::{
-        AcknowledgementMode, AcknowledgementSpec, Encryption, FailoverSpec, KuduMasterPair, RefreshSpec,
+        AcknowledgementMode, AcknowledgementSpec, ApiServerLoss, Encryption, FailoverSpec, KuduMasterPair, RefreshSpec,
         ReplicationSpec, SyncRecord, names, quantity,
     },
     clock,
     failover::{
+        failsafe::{Roster, Times},
         order::{Order, order_for},
         tenure::{self, Claim, LeaseView},
     },
@@ -50,6 +51,7 @@ pub struct KubernetesCoordinator {
     leases: Api<Lease>,
     orders: watch::Receiver<Order>,
     timing: Arc<Mutex<FailoverSpec>>,
+    roster: Arc<Mutex<Roster>>,
     bounds: watch::Receiver<ReplayBounds>,
     retention_bytes: Arc<AtomicU64>,
     security: SecurityKeeper,
@@ -69,6 +71,7 @@ impl KubernetesCoordinator {
         let (sender, orders) = watch::channel(Order::Wait);
         let (source, sources) = watch::channel(Source::Unknown("the pair has not been read yet"));
         let timing = Arc::new(Mutex::new(FailoverSpec::default()));
+        let roster = Arc::new(Mutex::new(None));
         let (bounds_sender, bounds) = watch::channel(ReplayBounds::from(&RefreshSpec::default()));
         let retention_bytes = Arc::new(AtomicU64::new(DEFAULT_CAP_BYTES));
         let pairs: Api<KuduMasterPair> = Api::namespaced(client.clone(), namespace);
@@ -86,6 +89,7 @@ impl KubernetesCoordinator {
             orders: sender,
             source,
             timing: Arc::clone(&timing),
+            roster: Arc::clone(&roster),
             bounds: bounds_sender,
             retention_bytes: Arc::clone(&retention_bytes),
         };
@@ -96,6 +100,7 @@ impl KubernetesCoordinator {
             leases: Api::namespaced(client, namespace),
             orders,
             timing,
+            roster,
             bounds,
             retention_bytes,
             security: SecurityKeeper::begin(sources, names::member_host(pair, member, namespace)),
@@ -145,6 +150,26 @@ impl KubernetesCoordinator {
         milliseconds(self.timing().renew_interval_milliseconds)
     }
 
+    pub(super) fn times(&self) -> Times {
+        (&self.timing()).into()
+    }
+
+    /// Who may take the Lease after this member, as the spec was when it was last read.
+    pub(super) fn roster(&self) -> Roster {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the API server can be reached from here: whether it says anything about the Lease, be it that this member has no
+    /// right to. Whoever cannot say what is in its store does not.
+    pub(super) async fn contact(&self) -> Contact {
+        let name = names::lease(&self.pair);
+        match timeout(self.contact_timeout(), self.leases.get_opt(&name)).await {
+            Ok(Ok(_)) => Contact::Reached,
+            Ok(Err(kube::Error::Api(status))) if status.code < 500 && status.code != 429 => Contact::Reached,
+            Ok(Err(_)) | Err(_) => Contact::Away,
+        }
+    }
+
     pub(super) fn acknowledgement(&self) -> watch::Receiver<Policy> {
         self.policy.clone()
     }
@@ -183,6 +208,7 @@ impl KubernetesCoordinator {
         identity: &str,
         epoch: i64,
         synchronous: bool,
+        roster: &Roster,
     ) -> Result<Acquired, SidecarError> {
         let asked = clock::boot_ns();
         let Some(lease) = self.get().await? else {
@@ -195,8 +221,8 @@ impl KubernetesCoordinator {
                 let timing = self.timing();
                 let lease = tenure::held(lease, identity, now(), timing.lease_duration_milliseconds);
                 let lease = tenure::promised_so_far(lease, epoch, synchronous);
-                match self.replace(&lease).await {
-                    Ok(()) => Ok(Acquired::Until(Some(deadline(&timing, asked)))),
+                match self.replace(&tenure::with_roster(lease, roster)).await {
+                    Ok(()) => Ok(Acquired::Until(Some(grant(&timing, asked)))),
                     Err(WriteError::Conflict) => Ok(Acquired::NotYet("the Lease was changed meanwhile".to_owned())),
                     Err(WriteError::Other(error)) => Err(error),
                 }
@@ -204,7 +230,7 @@ impl KubernetesCoordinator {
         }
     }
 
-    pub(super) async fn renew(&self, identity: &str, epoch: i64) -> Result<Renewal, SidecarError> {
+    pub(super) async fn renew(&self, identity: &str, epoch: i64, roster: &Roster) -> Result<Renewal, SidecarError> {
         let asked = clock::boot_ns();
         let Some(lease) = self.get().await? else {
             return Ok(Renewal::Lost("the pair's Lease was deleted".to_owned()));
@@ -216,8 +242,8 @@ impl KubernetesCoordinator {
         }
         let timing = self.timing();
         let lease = tenure::held(lease, identity, now(), timing.lease_duration_milliseconds);
-        match self.replace(&lease).await {
-            Ok(()) => Ok(Renewal::Until(Some(deadline(&timing, asked)))),
+        match self.replace(&tenure::with_roster(lease, roster)).await {
+            Ok(()) => Ok(Renewal::Until(Some(grant(&timing, asked)))),
             // Who changed it is seen at the next try, which comes soon.
             Err(WriteError::Conflict) => Err(SidecarError::Coordinator("the Lease was changed meanwhile".to_owned())),
             Err(WriteError::Other(error)) => Err(error),
@@ -248,6 +274,12 @@ impl KubernetesCoordinator {
 
     fn timing(&self) -> FailoverSpec {
         self.timing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// An active asks half an interval after a renewal was due, and needs the answer well before its deadline.
+    fn contact_timeout(&self) -> Duration {
+        let timing = self.timing();
+        milliseconds(timing.renew_deadline_milliseconds.saturating_sub(timing.renew_interval_milliseconds) / 4)
     }
 
     /// One request may take as long as is left between two renewals and the deadline, no longer.
@@ -290,10 +322,11 @@ enum WriteError {
     Other(SidecarError),
 }
 
-/// Until when kudu-master may run by a renewal that was asked for then. By the same times that were written into the Lease, which
-/// is what the controller waits for: the spec may have changed since.
-fn deadline(timing: &FailoverSpec, asked_boot_ns: u64) -> u64 {
-    clock::after(asked_boot_ns, milliseconds(timing.renew_deadline_milliseconds))
+/// How a renewal that was asked for then lets kudu-master run. By the same times that were written into the Lease, which is what
+/// the controller waits for: the spec may have changed since.
+fn grant(timing: &FailoverSpec, asked_boot_ns: u64) -> Grant {
+    let deadline_boot_ns = clock::after(asked_boot_ns, milliseconds(timing.renew_deadline_milliseconds));
+    Grant { asked_boot_ns, deadline_boot_ns }
 }
 
 fn milliseconds(count: i32) -> Duration {
@@ -313,6 +346,7 @@ struct Heard {
     orders: watch::Sender<Order>,
     source: watch::Sender<Source>,
     timing: Arc<Mutex<FailoverSpec>>,
+    roster: Arc<Mutex<Roster>>,
     bounds: watch::Sender<ReplayBounds>,
     retention_bytes: Arc<AtomicU64>,
 }
@@ -320,6 +354,7 @@ struct Heard {
 impl Heard {
     fn pass_on(&self, pair: &KuduMasterPair) {
         *self.timing.lock().unwrap_or_else(PoisonError::into_inner) = pair.spec.failover.clone();
+        *self.roster.lock().unwrap_or_else(PoisonError::into_inner) = self.roster_of(pair);
         set(&self.bounds, (&pair.spec.replication.refresh).into());
         if let Some(bytes) = quantity::bytes(&pair.spec.replication.retention) {
             self.retention_bytes.store(bytes, Ordering::Relaxed);
@@ -330,6 +365,17 @@ impl Heard {
         set(&self.policies, super::policy(&pair.spec.replication, others.collect()));
         // The order comes last: whoever carries it out finds the rest as it was then.
         set(&self.orders, pair.status.as_ref().map_or(Order::Wait, |status| order_for(&self.member, status)));
+    }
+
+    /// Every member that the spec asks for, and this one, whether or not they are there.
+    fn roster_of(&self, pair: &KuduMasterPair) -> Roster {
+        match pair.spec.failover.api_server_loss {
+            ApiServerLoss::Stop => None,
+            ApiServerLoss::Continue => {
+                let others = names::members(&self.pair, pair.spec.standbys);
+                Some(others.into_iter().chain([self.member.clone()]).collect())
+            }
+        }
     }
 
     /// The files of each kind of certificates lie in a folder of their own, so that a change of the kind mixes nothing up.

@@ -14,7 +14,10 @@ pub use self::{
 use super::{SidecarError, security::LinkSecurity};
 use crate::{
     api::{AcknowledgementMode, ReplicationSpec, SyncRecord},
-    failover::order::Order,
+    failover::{
+        failsafe::{Roster, Times},
+        order::Order,
+    },
     replication::{
         acknowledgement::{Outcome, Policy, Rule},
         replay::ReplayBounds,
@@ -49,11 +52,29 @@ pub(super) struct Addresses {
     pub(super) rpc: String,
 }
 
+/// For how long the Lease lets kudu-master run: readings of the boot-time clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Grant {
+    /// When it was asked for.
+    pub(super) asked_boot_ns: u64,
+    /// Until when.
+    pub(super) deadline_boot_ns: u64,
+}
+
+/// Whether the API server is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Contact {
+    /// It answers this member.
+    Reached,
+    /// It does not.
+    Away,
+}
+
 /// What became of an attempt to take the Lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Acquired {
-    /// It is this member's; kudu-master may run until then. No time means no Lease, and no end.
-    Until(Option<u64>),
+    /// It is this member's. No grant means no Lease, and no end.
+    Until(Option<Grant>),
     /// An earlier launcher of the same pod held it and is dead.
     Inherited,
     /// It may not be taken now.
@@ -64,7 +85,7 @@ pub(super) enum Acquired {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Renewal {
     /// As in [`Acquired::Until`].
-    Until(Option<u64>),
+    Until(Option<Grant>),
     /// It is another's, or for another epoch.
     Lost(String),
 }
@@ -156,6 +177,30 @@ impl Coordinator {
         }
     }
 
+    /// The times of the Lease; none where there is none.
+    pub(super) fn times(&self) -> Option<Times> {
+        match self {
+            Self::Kubernetes(kubernetes) => Some(kubernetes.times()),
+            Self::Manual(_) => None,
+        }
+    }
+
+    /// Who may take the Lease after this member.
+    pub(super) fn roster(&self) -> Roster {
+        match self {
+            Self::Kubernetes(kubernetes) => kubernetes.roster(),
+            Self::Manual(_) => None,
+        }
+    }
+
+    /// Whether whoever keeps the Lease can be reached.
+    pub(super) async fn contact(&self) -> Contact {
+        match self {
+            Self::Kubernetes(kubernetes) => kubernetes.contact().await,
+            Self::Manual(_) => Contact::Reached,
+        }
+    }
+
     /// What the user asks for, as it changes.
     pub(super) fn acknowledgement(&self) -> watch::Receiver<Policy> {
         match self {
@@ -183,16 +228,17 @@ impl Coordinator {
         identity: &str,
         epoch: i64,
         synchronous: bool,
+        roster: &Roster,
     ) -> Result<Acquired, SidecarError> {
         match self {
-            Self::Kubernetes(kubernetes) => kubernetes.acquire(identity, epoch, synchronous).await,
+            Self::Kubernetes(kubernetes) => kubernetes.acquire(identity, epoch, synchronous, roster).await,
             Self::Manual(_) => Ok(Acquired::Until(None)),
         }
     }
 
-    pub(super) async fn renew(&self, identity: &str, epoch: i64) -> Result<Renewal, SidecarError> {
+    pub(super) async fn renew(&self, identity: &str, epoch: i64, roster: &Roster) -> Result<Renewal, SidecarError> {
         match self {
-            Self::Kubernetes(kubernetes) => kubernetes.renew(identity, epoch).await,
+            Self::Kubernetes(kubernetes) => kubernetes.renew(identity, epoch, roster).await,
             Self::Manual(_) => Ok(Renewal::Until(None)),
         }
     }
