@@ -81,7 +81,10 @@ fn refusals() -> Vec<Refusal> {
         refusal("failover: {mode: false}", &["spec.failover.mode", "must be of type string"]),
         refusal("failover: {automatic: true}", &["unknown field \"spec.failover.automatic\""]),
         refusal("failover: {maxLossOps: -1}", &["spec.failover.maxLossOps", "greater than or equal to 0"]),
-        refusal("failover: {maxLossOps: 1000000001}", &["spec.failover.maxLossOps", "less than or equal to 1000000000"]),
+        refusal(
+            "failover: {maxLossOps: 1000000001}",
+            &["spec.failover.maxLossOps", "less than or equal to 1000000000"],
+        ),
         refusal("failover: {maxLossSeconds: -1}", &["spec.failover.maxLossSeconds", "greater than or equal to 0"]),
         refusal("failover: {maxLossSeconds: 86401}", &["spec.failover.maxLossSeconds", "less than or equal to 86400"]),
         refusal("failover: {failoversPerHour: 0}", &["spec.failover.failoversPerHour", "greater than or equal to 1"]),
