@@ -64,6 +64,8 @@ pub enum Event {
     Extended(Option<Rolling>),
     /// The active's log or master is seen in another state.
     Beat(Heartbeat),
+    /// The log may hold more than was seen of it: kudu-master's sync gate waits for what was just written.
+    MayHoldMore,
     /// The active has to know whether its members will take no Lease.
     AskPledge(Ask),
     /// The log is no longer offered.
@@ -256,6 +258,11 @@ impl Feed {
             Event::LogRead(ops) => self.send_ops(now, ops, actions)?,
             Event::Extended(rolling) => self.extended(now, rolling, actions),
             Event::Beat(beat) => self.show(now, beat),
+            Event::MayHoldMore => {
+                if let Phase::Streaming(stream) = &mut self.phase {
+                    stream.more = true;
+                }
+            }
             Event::AskPledge(ask) => self.ask_pledge(ask, actions),
             Event::Tick => self.check_patience(now)?,
         }
@@ -432,7 +439,8 @@ impl Feed {
 
     fn show(&mut self, now: Duration, beat: Heartbeat) {
         if let Phase::Streaming(stream) = &mut self.phase {
-            stream.more |= beat.current_head != self.beat.current_head;
+            // It may have been read before it was seen.
+            stream.more |= beat.current_head > Some(stream.sender.sent_head());
         }
         if beat.serving != self.beat.serving {
             self.beat_at = now;

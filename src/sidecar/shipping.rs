@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -104,7 +104,7 @@ pub(super) struct Shipping {
     /// How often the log was read to its end.
     looks: watch::Sender<u64>,
     /// How often somebody asked what is written.
-    asked: AtomicU64,
+    asked: watch::Sender<u64>,
     /// What the last look to the end of a log that is there showed, and how often had been asked when it began.
     answered: watch::Sender<(u64, Written)>,
     /// Somebody waits for a look.
@@ -131,7 +131,7 @@ impl Shipping {
             heads: watch::Sender::new(Heads::default()),
             serving: watch::Sender::new(true),
             looks: watch::Sender::new(0),
-            asked: AtomicU64::new(0),
+            asked: watch::Sender::new(0),
             answered: watch::Sender::new((0, Written::default())),
             hurry: Arc::clone(&hurry),
             ended: ended.clone(),
@@ -241,10 +241,19 @@ impl Shipping {
         self.heads.borrow().head
     }
 
+    /// How often somebody asked what is written: something was, just before.
+    pub(super) fn asked(&self) -> watch::Receiver<u64> {
+        self.asked.subscribe()
+    }
+
     /// What is in the log now, of all that was written before this was called.
     pub(super) async fn written(&self) -> Written {
         let mut answered = self.answered.subscribe();
-        let number = self.asked.fetch_add(1, Ordering::SeqCst).saturating_add(1);
+        let mut number = 0;
+        self.asked.send_modify(|asked| {
+            *asked = asked.saturating_add(1);
+            number = *asked;
+        });
         self.hurry.notify_one();
         let answer = answered.wait_for(|(asked, _)| *asked >= number).await.map(|answer| answer.1).ok();
         match answer {
@@ -278,7 +287,7 @@ impl Shipping {
     /// Reads what is new in the log. A log that cannot be followed any further is read anew from its beginning.
     async fn look(self: &Arc<Self>, tail: Option<LogTail>) -> Option<LogTail> {
         let shipping = Arc::clone(self);
-        let asked = self.asked.load(Ordering::SeqCst);
+        let asked = *self.asked.borrow();
         let began = Instant::now();
         let (tail, result) = blocking(move || {
             let mut tail = tail.unwrap_or_else(|| LogTail::open(&shipping.folder, None));

@@ -197,11 +197,12 @@ struct Watched {
     shipping: Arc<Shipping>,
     heads: watch::Receiver<Heads>,
     serving: watch::Receiver<bool>,
+    asked: watch::Receiver<u64>,
 }
 
 impl Watched {
     fn new(shipping: Arc<Shipping>) -> Self {
-        Self { heads: shipping.heads(), serving: shipping.serving(), shipping }
+        Self { heads: shipping.heads(), serving: shipping.serving(), asked: shipping.asked(), shipping }
     }
 
     /// The next thing that changes: the log, the master, or that the log is no longer offered.
@@ -209,6 +210,8 @@ impl Watched {
         let changed = tokio::select! {
             biased;
             () = self.shipping.ended() => false,
+            // The log is read for the standby at the same time as for the gate, and not after it.
+            Ok(()) = self.asked.changed() => return Event::MayHoldMore,
             changed = self.heads.changed() => changed.is_ok(),
             changed = self.serving.changed() => changed.is_ok(),
         };

@@ -83,6 +83,18 @@ fn a_standby_is_fed_from_the_diff_head_on() {
 }
 
 #[test]
+fn what_the_gate_waits_for_is_read_before_it_is_seen_and_once() {
+    let mut feed = streaming(20);
+    assert_eq!(feed.on(START, Event::LogRead(vec![])), []);
+    assert_eq!(feed.on(START, Event::MayHoldMore), [Action::ReadLog]);
+    let actions = feed.on(START, Event::LogRead(vec![op(21)]));
+    assert_eq!(actions, [Action::Send { epoch: EPOCH, message: Message::Ops(vec![op(21)]) }, Action::ReadLog]);
+    assert_eq!(feed.on(START, Event::LogRead(vec![])), []);
+    let seen = Heartbeat { current_head: Some(OpId::new(1, 21)), serving: true };
+    assert_eq!(feed.on(START, Event::Beat(seen)), []);
+}
+
+#[test]
 fn refusals_say_why() {
     for (epoch, standby, active, words) in [
         (EPOCH + 1, Some(10), reign(20), "deposed"),
