@@ -32,6 +32,14 @@ use crate::{
 /// Pause before a record that was not written is written again.
 const WRITE_PAUSE: Duration = Duration::from_millis(200);
 
+/// For so long operations are held back, at most, while a standby that is to join has nearly everything: without that one that
+/// acknowledges a moment later than the next operation comes would never join. A standby that streams is behind by one
+/// round trip and one flush, as a rule under 10 ms.
+pub const JOIN_PAUSE: Duration = Duration::from_millis(100);
+/// After a pause in which nobody could join, so long none is made: one that has much to catch up slows operations by a
+/// twentieth, not more.
+pub const JOIN_REST: Duration = Duration::from_secs(2);
+
 /// Names a sync that waits.
 pub type Ticket = u64;
 
@@ -182,6 +190,10 @@ pub struct Acknowledgement {
     /// The record that is being written.
     writing: Option<Option<SyncRecord>>,
     write_at: Duration,
+    /// Since when operations are held back for a standby that is to join.
+    paused_since: Option<Duration>,
+    /// No earlier than then they are again.
+    pause_at: Duration,
     now: Duration,
 }
 
@@ -203,6 +215,8 @@ impl Acknowledgement {
             may_stand: Vec::new(),
             writing: None,
             write_at: Duration::ZERO,
+            paused_since: None,
+            pause_at: Duration::ZERO,
             now: Duration::ZERO,
         }
     }
@@ -257,7 +271,8 @@ impl Acknowledgement {
         let asked = self.waiting.values().map(|waiting| waiting.since.saturating_add(timeout));
         let gone = self.standbys.values().filter_map(|standby| standby.gone_since).map(|at| at.saturating_add(timeout));
         let write = Some(self.write_at);
-        asked.chain(gone).chain(write).filter(|at| *at > self.now).min()
+        let paused = self.paused_since.map(|since| since.saturating_add(JOIN_PAUSE));
+        asked.chain(gone).chain(write).chain(paused).filter(|at| *at > self.now).min()
     }
 
     /// A stream that began later says how the standby is now, whatever an older one says; its disk may be another.
@@ -287,10 +302,12 @@ impl Acknowledgement {
         if self.may_stand.is_empty() {
             return Vec::new();
         }
+        self.look_at_pause();
         let permitted: Vec<_> = self
             .waiting
             .iter()
             .filter(|(_, waiting)| self.allowed(waiting.covers))
+            .filter(|(_, waiting)| self.paused_since.is_none() || matches!(waiting.covers, Covers::Opening(_)))
             .map(|(ticket, _)| *ticket)
             .collect();
         for ticket in &permitted {
@@ -300,6 +317,31 @@ impl Acknowledgement {
             }
         }
         permitted.into_iter().map(|ticket| Action::Permit { ticket }).collect()
+    }
+
+    /// Begins or ends a pause for a standby that is to join. To hold an operation back is always safe.
+    fn look_at_pause(&mut self) {
+        let somebody_could_join = self.is_degraded() && !self.waiting.is_empty() && self.is_joining();
+        match self.paused_since {
+            Some(since) if !somebody_could_join || self.now >= since.saturating_add(JOIN_PAUSE) => {
+                self.paused_since = None;
+                self.pause_at = self.now.saturating_add(JOIN_REST);
+            }
+            None if somebody_could_join && self.now >= self.pause_at => self.paused_since = Some(self.now),
+            _ => {}
+        }
+    }
+
+    fn is_degraded(&self) -> bool {
+        matches!(self.record(), Some(Some(record)) if record.degraded)
+    }
+
+    /// Whether a standby streams that does not count yet. One that has everything by now counts once its record is written, and an
+    /// operation that was permitted just before would put that off again.
+    fn is_joining(&self) -> bool {
+        let counts = |member: &String| matches!(self.record(), Some(Some(record)) if record.members.contains(member));
+        let streams = |member: &String| self.standbys.get(member).is_some_and(|standby| standby.gone_since.is_none());
+        self.policy.standbys.iter().any(|member| streams(member) && !counts(member))
     }
 
     /// Whether every record that may stand allows it.

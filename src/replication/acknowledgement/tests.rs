@@ -185,6 +185,50 @@ fn while_a_standby_returns_both_records_count() {
     reign.stands(&record(&["b"], 1, false));
 }
 
+/// A pair that goes on without its standby, which streams again and lacks the last operation.
+fn returning() -> Reign {
+    let mut reign = Reign::in_sync(Rule::All, &["b"], WhenUnavailable::Degrade);
+    reign.leave("b");
+    reign.ask(1, 11);
+    reign.pass(10);
+    reign.stands(&record(&[], 0, true));
+    reign.join("b", 10);
+    assert_eq!(reign.permitted, [1]);
+    reign
+}
+
+#[test]
+fn a_standby_joins_although_the_next_operation_always_comes_before_its_acknowledgement() {
+    let mut reign = returning();
+    for index in 11..20 {
+        let ticket = u64::try_from(index).unwrap();
+        reign.ask(ticket, index + 1);
+        assert!(!reign.permitted.contains(&ticket), "it waits for b, or for b to join");
+        reign.acknowledge("b", index);
+        reign.stands(&record(&["b"], 1, false));
+        reign.acknowledge("b", index + 1);
+        assert!(reign.permitted.contains(&ticket));
+    }
+}
+
+#[test]
+fn a_standby_that_does_not_catch_up_holds_operations_back_for_a_moment_and_seldom() {
+    let mut reign = returning();
+    reign.ask(2, 12);
+    assert_eq!(reign.permitted, [1]);
+    assert_eq!(reign.machine.wake_at(), Some(reign.now + JOIN_PAUSE));
+    reign.now += JOIN_PAUSE;
+    reign.event(Event::Woke);
+    assert_eq!(reign.permitted, [1, 2]);
+    reign.ask(3, 13);
+    assert_eq!(reign.permitted, [1, 2, 3], "no second pause so soon");
+    reign.now += JOIN_REST;
+    reign.ask(4, 14);
+    assert_eq!(reign.permitted, [1, 2, 3]);
+    reign.leave("b");
+    assert_eq!(reign.permitted, [1, 2, 3, 4], "nobody is there any more to wait for");
+}
+
 #[test]
 fn the_opening_waits_only_for_what_clients_can_see_from_then_on() {
     let mut reign = Reign::new(policy(Rule::All, &["b"], WhenUnavailable::Block));
