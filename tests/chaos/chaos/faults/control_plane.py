@@ -16,7 +16,8 @@ API_AWAY_S = 60
     "api-server-down",
     what=f"no API server for {API_AWAY_S} s",
     how="SIGKILL, and again each time its supervisor has started it",
-    # The active is killed when it cannot renew, and starts again once the API server answers.
+    # The active goes on while its standby pledges not to take over. The bound is that of one that has to stop and starts again
+    # once the API server answers: a standby may be away at the time.
     promise=Promise(reign="any", outage_s=API_AWAY_S + 45, errors=True),
 )
 def api_server_down(arena: Arena, dice: Random) -> None:
