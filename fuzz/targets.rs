@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use kudu_pair::{
+    catalog::{CreatingTablets, changes},
     failover::member::MemberReport,
     replication::{Anchors, Message, frame::Frame},
     wal::{Decoded, Decoder, LogEntry, LogSummary, OpDigest, OpId, TermHistory, find_batch_header},
@@ -111,7 +112,8 @@ fn decode(segment: &[u8], step: usize) -> (Vec<Decoded>, String) {
     }
 }
 
-/// An entry stays byte for byte as it came; one that is renumbered keeps all but its place and time.
+/// An entry stays byte for byte as it came; one that is renumbered keeps all but its place and time. What it does to the catalog
+/// is read, or not, and takes no more memory than it has bytes.
 fn entry(bytes: &[u8]) {
     let Ok(entry) = LogEntry::from_raw(Bytes::copy_from_slice(bytes)) else { return };
     assert_eq!(entry.raw(), bytes);
@@ -121,6 +123,9 @@ fn entry(bytes: &[u8]) {
     let _ = (summary.applied_through(), summary.pending_ops());
     if let LogEntry::Replicate(replicate) = entry {
         assert_eq!(OpDigest::of(&replicate), OpDigest::of_raw(bytes));
+        let rows = changes(&replicate).map_or(0, |rows| rows.len());
+        assert!(rows <= bytes.len(), "each row takes bytes");
+        CreatingTablets::default().fold(&replicate);
         if let Ok(moved) = replicate.renumbered(OpId::new(7, 70), 700) {
             assert_eq!((moved.id(), moved.timestamp()), (OpId::new(7, 70), 700));
             assert_eq!(moved.op_type(), replicate.op_type());
