@@ -67,7 +67,8 @@ def restarts(*pods: str) -> int:
 def refused(manifest: str) -> str:
     """What the API server says to a manifest that it does not take; fails when it does."""
     try:
-        cluster().kubectl("apply", "--dry-run=server", "-f", "-", stdin=manifest)
+        # A namespace that is there whatever has run before.
+        cluster().kubectl("--namespace", "default", "apply", "--dry-run=server", "-f", "-", stdin=manifest)
     except Failure as failure:
         return str(failure)
     raise AssertionError(f"was taken:\n{manifest}")
