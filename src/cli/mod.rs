@@ -15,7 +15,7 @@ use std::io::stdout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    launcher::exec,
+    launcher::{exec, second_guard},
     telemetry::{self, LogFormat},
 };
 
@@ -41,6 +41,9 @@ enum Command {
     Launcher(launcher::Args),
     #[command(name = exec::SUBCOMMAND, hide = true)]
     LauncherExec(launcher::ExecArgs),
+    /// Kills what the launcher lets it watch at a deadline; its standard input is the launcher's socket.
+    #[command(name = second_guard::SUBCOMMAND, hide = true)]
+    LauncherGuard,
     NodeAgent(node_agent::NodeAgentArgs),
     Pki(pki::PkiArgs),
     Sidecar(sidecar::SidecarArgs),
@@ -53,7 +56,7 @@ impl Cli {
     /// # Errors
     /// When it cannot be done; the text says what to do.
     pub fn run(self) -> anyhow::Result<u8> {
-        if !matches!(self.command, Command::LauncherExec(_)) {
+        if !matches!(self.command, Command::LauncherExec(_) | Command::LauncherGuard) {
             telemetry::begin(self.log_format);
         }
         match self.command {
@@ -63,6 +66,7 @@ impl Cli {
             Command::Install(args) => install::run(&args)?,
             Command::Launcher(args) => launcher::run(args)?,
             Command::LauncherExec(args) => return Ok(launcher::run_exec(&args)),
+            Command::LauncherGuard => second_guard::run(std::io::stdin()),
             Command::NodeAgent(args) => on_runtime(async { args.run(until_terminated()?).await })?,
             Command::Pki(args) => pki::run(&args)?,
             Command::Sidecar(args) => on_runtime(async { args.run(until_terminated()?).await })?,

@@ -33,9 +33,8 @@ impl Children {
     ///
     /// The kernel kills it when the *thread* that called this ends: call it only from threads that live as long as the launcher.
     pub fn hold(&self, program: &Path, args: &[String], environment: &[(&'static str, OsString)]) -> io::Result<Held> {
-        // Held until the child is known, or the reaper of orphans could take its exit status.
-        let mut own = self.own();
-        let mut child = Command::new("/proc/self/exe")
+        let mut command = Command::new("/proc/self/exe");
+        command
             .arg(exec::SUBCOMMAND)
             .arg(getpid().as_raw_nonzero().to_string())
             .arg("--")
@@ -46,10 +45,8 @@ impl Children {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             // A Ctrl-C in a terminal is for the launcher, which decides what it means.
-            .process_group(0)
-            .spawn()?;
-        own.insert(child.id());
-        drop(own);
+            .process_group(0);
+        let mut child = self.spawn(&mut command)?;
         match pidfd_open(Pid::from_child(&child), PidfdFlags::empty()) {
             Ok(pidfd) => Ok(Held { child, pidfd }),
             Err(error) => {
@@ -58,6 +55,15 @@ impl Children {
                 Err(error.into())
             }
         }
+    }
+
+    /// Starts a child.
+    pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+        // Held until the child is known, or the reaper of orphans could take its exit status.
+        let mut own = self.own();
+        let child = command.spawn()?;
+        own.insert(child.id());
+        Ok(child)
     }
 
     /// Waits until a child is dead and reaped.

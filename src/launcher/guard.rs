@@ -6,16 +6,14 @@
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
-use rustix::{
-    process::{Signal, pidfd_send_signal},
-    time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime},
-};
+use rustix::process::{Signal, pidfd_send_signal};
 
+use super::alarm::Alarm;
 use crate::clock::boot_ns;
 
 /// The keeper's handle on the guard.
@@ -26,7 +24,7 @@ pub struct Guard {
 
 #[derive(Debug)]
 struct Shared {
-    timer: OwnedFd,
+    alarm: Alarm,
     watch: Mutex<Watch>,
 }
 
@@ -40,16 +38,13 @@ struct Watch {
 impl Guard {
     /// Starts the guard's thread. `fired` is called after each kill at a deadline and must not block.
     pub fn start(fired: impl Fn() + Send + 'static) -> io::Result<Self> {
-        let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)?;
-        let shared = Arc::new(Shared { timer, watch: Mutex::default() });
+        let shared = Arc::new(Shared { alarm: Alarm::new()?, watch: Mutex::default() });
         let guard = Self { shared: Arc::clone(&shared) };
         thread::Builder::new().name("guard".to_owned()).spawn(move || {
             loop {
-                let mut expirations = [0; 8];
-                match rustix::io::read(&shared.timer, &mut expirations) {
-                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                if shared.alarm.wait().is_err() {
                     // The only caller who can know of a broken timer is the process itself: end it, and the kernel kills kudu-master.
-                    Err(_) => std::process::abort(),
+                    std::process::abort();
                 }
                 if shared.kill_when_due() {
                     fired();
@@ -102,13 +97,7 @@ impl Shared {
     }
 
     fn set_timer(&self, deadline: Option<u64>) {
-        let at = deadline.map_or(Timespec { tv_sec: 0, tv_nsec: 0 }, |deadline| Timespec {
-            // A time of zero would switch the timer off.
-            tv_sec: (deadline.max(1) / 1_000_000_000).try_into().unwrap_or(i64::MAX),
-            tv_nsec: (deadline.max(1) % 1_000_000_000) as _,
-        });
-        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: at };
-        if timerfd_settime(self.timer.as_fd(), TimerfdTimerFlags::ABSTIME, &once).is_err() {
+        if self.alarm.set(deadline).is_err() {
             std::process::abort();
         }
     }

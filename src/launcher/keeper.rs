@@ -27,6 +27,7 @@ use super::{
     output::Output,
     protocol::{Reply, Request},
     reigns::{Reign, ReignEvent, Reigns},
+    second_guard::{Mishap, SecondGuard},
     tools::Cancel,
 };
 
@@ -44,6 +45,8 @@ pub enum Message {
     },
     /// Something happened.
     Event(Event),
+    /// Something happened to the second guard, and was seen to.
+    SecondGuard(Mishap),
 }
 
 /// The keeper's thread.
@@ -54,6 +57,7 @@ struct Keeper {
     addresses: Addresses,
     gate: Option<Gate>,
     guard: Guard,
+    second_guard: SecondGuard,
     reigns: Reigns,
     jobs: mpsc::Sender<Job>,
     messages: mpsc::Sender<Message>,
@@ -76,6 +80,10 @@ pub fn start(
     let fired = messages.clone();
     // The keeper reads its own state at each message; when it is gone, so is the process.
     let guard = Guard::start(move || drop(fired.send(Message::Event(Event::Woke))))?;
+    let mishaps = messages.clone();
+    let second_guard = SecondGuard::start(Arc::clone(&workshop.children), guard.clone(), move |mishap| {
+        drop(mishaps.send(Message::SecondGuard(mishap)));
+    })?;
     let done = messages.clone();
     let jobs = start_worker(workshop.clone(), move |ticket, result| {
         drop(done.send(Message::Event(Event::JobDone { ticket, result })));
@@ -88,6 +96,7 @@ pub fn start(
         addresses,
         gate,
         guard,
+        second_guard,
         jobs,
         messages: messages.clone(),
         asked: HashMap::new(),
@@ -114,6 +123,10 @@ impl Keeper {
             let event = match message {
                 Ok(Message::Asked { request, reply, cancel }) => self.take_in(request, reply, cancel),
                 Ok(Message::Event(event)) => self.complete(event),
+                Ok(Message::SecondGuard(mishap)) => {
+                    report(&mishap);
+                    Event::Woke
+                }
                 Err(mpsc::RecvTimeoutError::Timeout) => Event::Woke,
                 // The keeper holds a sender itself.
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
@@ -153,7 +166,7 @@ impl Keeper {
     /// Adds what only the keeper knows, and writes down the end of a reign.
     fn complete(&mut self, event: Event) -> Event {
         let Event::Ended { at, last_words, .. } = event else { return event };
-        let killed_at = self.guard.forget();
+        let killed_at = self.forget();
         if let Some(reign) = self.running.take() {
             let reign = Reign { event: ReignEvent::Ended, unix_millis: unix_millis(), boot_ns: at, ..reign };
             tracing::info!(
@@ -182,7 +195,10 @@ impl Keeper {
                     }
                 });
             }
-            Action::MoveDeadline { deadline } => self.guard.move_deadline(deadline),
+            Action::MoveDeadline { deadline } => {
+                self.second_guard.move_deadline(deadline);
+                self.guard.move_deadline(deadline);
+            }
             Action::Kill => self.guard.kill(),
             Action::Run { ticket, job } => {
                 let cancel = self.asked.get(&ticket).map(|(_, cancel)| cancel.clone()).unwrap_or_default();
@@ -204,7 +220,7 @@ impl Keeper {
         Outcome::Nothing
     }
 
-    /// Starts kudu-master. Its program is executed after the guard watches it, and never past the deadline.
+    /// Starts kudu-master. Its program is executed after both guards watch it, and never past the deadline.
     fn start(&mut self, epoch: i64, generation: String, deadline: Option<u64>) -> Result<i32, StartError> {
         let Workshop { programs, volumes, children, user_flags } = &self.workshop;
         let folders = volumes.folders(&generation).map_err(|error| StartError(error.to_string()))?;
@@ -215,10 +231,10 @@ impl Keeper {
         environment.extend(self.gate.iter().flat_map(Gate::environment));
         let held = children.hold(&programs.master(), &args, &environment)?;
         let pid = held.pid();
-        if !self.guard.watch(held.pidfd()?, deadline) {
+        if let Err(error) = self.watch(&held, deadline) {
             held.give_up(children);
-            self.guard.forget();
-            return Err(StartError("the deadline has passed".to_owned()));
+            self.forget();
+            return Err(error);
         }
         let event = ReignEvent::Started;
         let instance = self.instance.clone();
@@ -227,7 +243,7 @@ impl Keeper {
         let child = match self.release(held, &programs.master()) {
             Ok(child) => child,
             Err(error) => {
-                self.guard.forget();
+                self.forget();
                 self.record(&Reign {
                     event: ReignEvent::Ended,
                     unix_millis: unix_millis(),
@@ -248,6 +264,21 @@ impl Keeper {
         self.running = Some(reign);
         self.wait_for(child);
         Ok(pid)
+    }
+
+    /// Lets both guards watch a child.
+    fn watch(&self, held: &Held, deadline: Option<u64>) -> Result<(), StartError> {
+        self.second_guard.watch(held.pidfd()?, deadline)?;
+        match self.guard.watch(held.pidfd()?, deadline) {
+            true => Ok(()),
+            false => Err(StartError("the deadline has passed".to_owned())),
+        }
+    }
+
+    /// What the guards watched is dead. When it was killed, if it was killed by the launcher.
+    fn forget(&self) -> Option<u64> {
+        self.second_guard.forget();
+        self.guard.forget()
     }
 
     /// Lets a child become kudu-master; with the gate in it, or it is killed.
@@ -284,6 +315,13 @@ impl Keeper {
         if let Err(error) = self.reigns.append(reign) {
             tracing::warn!(%error, "the record of reigns cannot be written");
         }
+    }
+}
+
+fn report(mishap: &Mishap) {
+    match mishap {
+        Mishap::Replaced(why) => tracing::warn!(why, "the second guard is replaced"),
+        Mishap::Unwatched => tracing::error!("no second guard can be started: kudu-master is killed"),
     }
 }
 

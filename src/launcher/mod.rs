@@ -4,18 +4,24 @@
 //!
 //! # What holds, whatever hangs or dies
 //!
-//! **No kudu-master of a launcher serves after its deadline plus the time that a kill takes.** Five things hold it up, and
+//! **No kudu-master of a launcher serves after its deadline plus the time that a kill takes.** Six things hold it up, and
 //! none of them trusts another:
 //!
 //! 1. [`guard`]: a plain thread that sleeps on a boot-time timer and kills by itself. It does no other I/O, logs nothing and
 //!    takes no lock that is held across I/O, so neither a blocked log, a hung disk nor a busy runtime delays it.
-//! 2. kudu-master's code is executed only after the guard has its process: a child first is our own `launcher-exec`,
-//!    which waits for a byte that is sent once the guard is armed ([`exec`]).
-//! 3. The kernel kills every child when the launcher dies (`PDEATHSIG`, set by `launcher-exec`).
-//! 4. [`machine`] never starts past the deadline, never moves a deadline backwards, never obeys an epoch below the highest
+//! 2. [`second_guard`]: a process of its own, with its own timer, for a launcher that stands still as a whole. The launcher
+//!    replaces one that died or stands still, and kills kudu-master when it cannot.
+//! 3. kudu-master's code is executed only after both guards have its process: a child first is our own `launcher-exec`,
+//!    which waits for a byte that is sent once they are armed ([`exec`]).
+//! 4. The kernel kills every child when the launcher dies (`PDEATHSIG`, set by `launcher-exec`).
+//! 5. [`machine`] never starts past the deadline, never moves a deadline backwards, never obeys an epoch below the highest
 //!    that it has seen. It keeps that number in memory only: when the launcher is gone, so is what it ran, and the
 //!    sidecar persists its own epoch before it obeys it. One number in one place is easier to repair than two.
-//! 5. One launcher at a time works on a volume ([`volumes::VolumeLock`]).
+//! 6. One launcher at a time works on a volume ([`volumes::VolumeLock`]).
+//!
+//! What is left: when launcher, second guard and kudu-master all stand still (a frozen pod) and go on after the deadline, the
+//! guards' timers are over and to kill is the first that they do; but the kernel may let kudu-master run first, for as long as
+//! it takes until one of two waking processes gets a processor.
 //!
 //! The master that [`format`] runs for a moment to make a new catalog is no exception: it listens on a loopback port that
 //! nobody knows, and has an identity that nobody else has.
@@ -33,6 +39,7 @@
 //! - It must run as the same user: Kudu makes its files for their owner alone.
 //! - When the socket does not answer, kudu-master may still run, until its deadline plus the kill time.
 
+mod alarm;
 pub mod catalog;
 pub mod child;
 pub mod client;
@@ -50,6 +57,7 @@ pub mod pbc;
 pub mod protocol;
 pub mod reigns;
 pub mod restart;
+pub mod second_guard;
 pub mod server;
 pub mod term;
 pub mod tools;

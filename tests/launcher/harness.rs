@@ -190,7 +190,11 @@ impl Launcher {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.process), signal).expect("a process");
+        kill_process(self.pid(), signal).expect("a process");
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.process)
     }
 
     pub(crate) fn wait(&mut self) -> ExitStatus {

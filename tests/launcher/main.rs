@@ -8,3 +8,4 @@ mod gate;
 mod generations;
 mod harness;
 mod restarts;
+mod standing_still;

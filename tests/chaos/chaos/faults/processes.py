@@ -78,7 +78,7 @@ def controller_killed_in_switch(arena: Arena, dice: Random) -> None:
 @fault(
     "pod-stopped",
     what="SIGSTOP of every process of the active's pod, SIGCONT once another one is active",
-    how="SIGSTOP from the node. A launcher that stands still cannot kill; when it goes on its first act is to kill kudu-master, "
+    how="SIGSTOP from the node. Who stands still cannot kill; when launcher and second guard go on their first act is to kill kudu-master, "
     "whose time is up by the clock that went on. What runs until then counts against the promise of one active.",
     promise=Promise(reign="next", outage_s=20),
 )
