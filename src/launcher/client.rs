@@ -21,8 +21,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// Why the launcher did not do what was asked.
 #[derive(thiserror::Error, Debug)]
 pub enum LauncherError {
-    /// Nobody answers there: the launcher has not started yet, or is dead. If it is dead, so is its kudu-master; but a launcher that
-    /// has not answered for another reason may still run one until its deadline.
+    /// Nobody listens there: the launcher has not started yet, or is dead, and with it its kudu-master.
     #[error("no launcher answers on {}: {source}", path.display())]
     NotThere {
         /// The socket.
@@ -52,13 +51,17 @@ impl LauncherClient {
     /// Connects.
     pub async fn connect(path: impl AsRef<Path>) -> Result<Self, LauncherError> {
         let path = path.as_ref();
-        let not_there = |source| LauncherError::NotThere { path: path.to_owned(), source };
         match timeout(CONNECT_LIMIT, UnixStream::connect(path)).await {
             Ok(Ok(stream)) => {
                 Ok(Self { lines: Some(Framed::new(stream, LinesCodec::new_with_max_length(LONGEST_MESSAGE))) })
             }
-            Ok(Err(error)) => Err(not_there(error)),
-            Err(_) => Err(not_there(io::ErrorKind::TimedOut.into())),
+            Ok(Err(source)) if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+                Err(LauncherError::NotThere { path: path.to_owned(), source })
+            }
+            // One that stands still has a queue that is full at some time.
+            Ok(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => Err(LauncherError::TimedOut(CONNECT_LIMIT)),
+            Ok(Err(error)) => Err(LauncherError::Broken(error.to_string())),
+            Err(_) => Err(LauncherError::TimedOut(CONNECT_LIMIT)),
         }
     }
 
@@ -102,4 +105,31 @@ fn usual_limit(request: &Request) -> Duration {
         // The launcher has its own limits, in all and without progress.
         Request::CopyBase { .. } => 3700,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_launcher_that_stands_still_is_not_taken_for_one_that_is_dead() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("launcher.sock");
+        let frozen = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        bind(&frozen, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        listen(&frozen, 0).unwrap();
+        let mut waiting = Vec::new();
+        let error = loop {
+            match LauncherClient::connect(&path).await {
+                Ok(client) => waiting.push(client),
+                Err(error) => break error,
+            }
+            assert!(waiting.len() < 10, "its queue takes everybody");
+        };
+        assert!(matches!(error, LauncherError::TimedOut(_)), "{error}");
+        drop(frozen);
+        assert!(matches!(LauncherClient::connect(&path).await, Err(LauncherError::NotThere { .. })));
+    }
 }
