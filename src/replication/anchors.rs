@@ -11,7 +11,12 @@
 use bytes::{Buf, BufMut};
 use serde::{Deserialize, Serialize};
 
-use crate::{api::UnfitLog, failover::member::GapReport, launcher::protocol::Generation, wal::OpId};
+use crate::{
+    api::{Role, UnfitLog},
+    failover::member::GapReport,
+    launcher::protocol::Generation,
+    wal::OpId,
+};
 
 const MAGIC: &[u8; 8] = b"KPANCHOR";
 /// Version of the format.
@@ -35,10 +40,14 @@ pub struct Anchors {
     pub base_head: Option<OpId>,
     /// Last op at which this log and the active's agreed when they were last compared.
     pub diff_head: Option<OpId>,
-    /// Last op known to be durable here when the anchors were written; the log itself may be further.
+    /// Of a standby: the last op known to be durable here when the anchors were written; the log itself may be further. Of an
+    /// active: the last op that any of its standbys was known to have.
     pub replicate_head: Option<OpId>,
     /// The active's last op known when the anchors were written.
     pub current_head: Option<OpId>,
+    /// As what, and in which epoch, this member knew the two; absent before it served or streamed.
+    #[serde(default)]
+    pub heads_of: Option<HeadsOf>,
     /// What this member had at its first rejoin in an epoch and the active had not.
     pub gap: Option<GapReport>,
     /// Operations that a promotion of this member replayed in a second; absent until one has shown it.
@@ -51,6 +60,27 @@ pub struct Anchors {
     /// The log that was found unfit last. Until it is replaced this member does not continue its log.
     #[serde(default)]
     pub unfit: Option<UnfitLog>,
+}
+
+/// Who knew the heads in the control file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeadsOf {
+    /// What the member was.
+    pub role: Role,
+    /// In which reign.
+    pub epoch: i64,
+}
+
+/// Heads as a member knows them at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heads {
+    /// What the member is, and in which reign.
+    pub of: HeadsOf,
+    /// As [`Anchors::replicate_head`].
+    pub replicate: Option<OpId>,
+    /// As [`Anchors::current_head`].
+    pub current: Option<OpId>,
 }
 
 impl Anchors {
@@ -66,6 +96,7 @@ impl Anchors {
             diff_head: None,
             replicate_head: None,
             current_head: None,
+            heads_of: None,
             gap: None,
             replay_ops_per_second: None,
             compare_from: None,
@@ -85,6 +116,19 @@ impl Anchors {
         if let Some(unfit) = &mut self.unfit {
             unfit.replaced = true;
         }
+    }
+
+    /// Remembers heads that were seen while `generation` was in use. In one reign none goes back; of another one they are no news:
+    /// the log that they were seen of is not the one that counts.
+    pub fn saw(&mut self, generation: &str, heads: Heads) {
+        if self.generation.as_deref() != Some(generation) || heads.of.epoch != self.epoch {
+            return;
+        }
+        let same = self.heads_of == Some(heads.of);
+        let forward = |old: Option<OpId>, new: Option<OpId>| if same { old.max(new) } else { new };
+        self.replicate_head = forward(self.replicate_head, heads.replicate);
+        self.current_head = forward(self.current_head, heads.current);
+        self.heads_of = Some(heads.of);
     }
 
     /// Remembers where this log and the active's part, and how much the active lacked when that was first seen in an epoch:
@@ -213,6 +257,31 @@ mod tests {
             (anchors.generation.as_deref(), anchors.compare_from),
             (Some("gen-4"), Some(OpId::new(7_000_001, 50)))
         );
+    }
+
+    #[test]
+    fn heads_go_forward_in_a_reign_and_begin_anew_with_the_next() {
+        let heads = |role, epoch, replicate, current| Heads {
+            of: HeadsOf { role, epoch },
+            replicate: (replicate > 0).then(|| OpId::new(1, replicate)),
+            current: (current > 0).then(|| OpId::new(1, current)),
+        };
+        let (standby, active) = (Role::Standby, Role::Active);
+        let mut anchors = some();
+        for (generation, seen, replicate, current) in [
+            ("gen-3", heads(standby, 7, 50, 60), 50, 60),
+            ("gen-3", heads(standby, 7, 55, 0), 55, 60),
+            ("gen-2", heads(standby, 7, 90, 90), 55, 60),
+            ("gen-3", heads(standby, 6, 90, 90), 55, 60),
+            ("gen-3", heads(active, 7, 0, 61), 0, 61),
+            ("gen-3", heads(active, 7, 58, 70), 58, 70),
+            ("gen-3", heads(active, 7, 0, 71), 58, 71),
+        ] {
+            anchors.saw(generation, seen);
+            let index = |op: Option<OpId>| op.map_or(0, |op| op.index);
+            assert_eq!((index(anchors.replicate_head), index(anchors.current_head)), (replicate, current), "{seen:?}");
+        }
+        assert_eq!(Anchors::decode(&anchors.encode()).unwrap(), anchors);
     }
 
     #[test]

@@ -21,11 +21,11 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Copies a base into a new generation; the old one is kept until the new one counts.
 pub(super) async fn take(member: &mut Member, uuid: String, rpc: &str) -> Result<(), SidecarError> {
     member.board.enter(Role::Standby, MemberState::CopyingBase);
-    let generation = generation::next(&mut member.anchors)?;
+    let generation = generation::next(&member.anchors)?;
     Copy::new(member, &generation, uuid.clone(), rpc).run().await?;
     let folder = generation::log_folder(&member.config.wal_dir, &generation);
     let head = blocking(move || LogAppender::open(&folder).map(|log| log.summary().last)).await?;
-    generation::adopt(&mut member.anchors, &generation, &uuid, head)?;
+    generation::adopt(&member.anchors, &generation, &uuid, head)?;
     {
         let mut facts = member.board.facts();
         (facts.catalog_uuid, facts.head) = (Some(uuid), head);

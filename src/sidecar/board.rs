@@ -11,7 +11,11 @@ use crate::{
     api::{MemberState, Role, SyncRecord, UnfitLog},
     clock,
     failover::member::{GapReport, LagReport, MemberReport, StandbyReport, StayReport, VerifiedReport},
-    replication::{Anchors, replay::Pending},
+    replication::{
+        Anchors,
+        anchors::{Heads, HeadsOf},
+        replay::Pending,
+    },
     wal::OpId,
 };
 
@@ -220,6 +224,19 @@ impl Board {
             }),
             message: facts.message,
         }
+    }
+
+    /// The heads of this pair's logs, while this member takes part in a reign.
+    pub(super) fn heads(&self) -> Option<Heads> {
+        let facts = self.facts();
+        let (replicate, current) = match (facts.role, facts.state) {
+            (Role::Standby, MemberState::Streaming) => (facts.head, facts.active_head),
+            (Role::Active, MemberState::Serving | MemberState::StandingDown) => {
+                (facts.standbys.values().map(|standby| standby.replicate_head).max(), facts.head)
+            }
+            _ => return None,
+        };
+        Some(Heads { of: HeadsOf { role: facts.role, epoch: facts.epoch }, replicate, current })
     }
 
     /// Whether the member does what a healthy one does: serves, or streams.

@@ -44,7 +44,7 @@ pub fn is_newer(generation: &str, other: &str) -> bool {
 ///
 /// # Errors
 /// When the control file cannot be written.
-pub fn next(anchors: &mut AnchorStore) -> Result<Generation, SidecarError> {
+pub fn next(anchors: &AnchorStore) -> Result<Generation, SidecarError> {
     let number = anchors.current().last_generation.saturating_add(1);
     anchors.update(|anchors| anchors.last_generation = number)?;
     Ok(name(number))
@@ -54,12 +54,7 @@ pub fn next(anchors: &mut AnchorStore) -> Result<Generation, SidecarError> {
 ///
 /// # Errors
 /// When the control file cannot be written; which generation counts is known when it is read again.
-pub fn adopt(
-    anchors: &mut AnchorStore,
-    generation: &str,
-    uuid: &str,
-    base_head: Option<OpId>,
-) -> Result<(), SidecarError> {
+pub fn adopt(anchors: &AnchorStore, generation: &str, uuid: &str, base_head: Option<OpId>) -> Result<(), SidecarError> {
     anchors.update(|anchors| {
         anchors.adopt(generation, base_head, base_head);
         uuid.clone_into(&mut anchors.uuid);

@@ -7,6 +7,7 @@
 //! ```
 
 mod acknowledgements;
+mod anchoring;
 mod asking;
 mod base;
 pub mod board;
@@ -94,6 +95,7 @@ pub async fn run(
     if let Some(socket) = &config.sync_gate_socket {
         tasks.spawn(gate::serve(gate::bind(socket)?, acknowledgements.clone(), servers.clone()));
     }
+    tasks.spawn(anchoring::keep(anchors.clone(), Arc::clone(&board), servers.clone()));
     Member { config, anchors, board, coordinator, shipping, acknowledgements, pledges, asking, released: 0, stop }
         .run()
         .await;

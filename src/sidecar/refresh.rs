@@ -176,7 +176,7 @@ impl Refresh {
         member.tidy().await?;
         let anchors = member.anchors.current();
         let Some(old) = anchors.generation else { return Ok(()) };
-        let generation = generation::next(&mut member.anchors)?;
+        let generation = generation::next(&member.anchors)?;
         tracing::info!(?self.pending, generation, "a new base is taken while the stream goes on");
         let wal_dir = &member.config.wal_dir;
         let making = Making {

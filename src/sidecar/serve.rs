@@ -250,9 +250,9 @@ impl Reign {
     /// Formats the pair's catalog: only ever ordered until the pair's first active has served.
     async fn format(&self, member: &mut Member, uuid: String) -> Result<Generation, SidecarError> {
         member.board.enter(Role::Standby, MemberState::Formatting);
-        let generation = generation::next(&mut member.anchors)?;
+        let generation = generation::next(&member.anchors)?;
         member.call(Request::Format { generation: generation.clone(), uuid: uuid.clone() }).await?;
-        generation::adopt(&mut member.anchors, &generation, &uuid, None)?;
+        generation::adopt(&member.anchors, &generation, &uuid, None)?;
         member.board.facts().catalog_uuid = Some(uuid);
         member.board.enter(Role::Standby, MemberState::Promoting);
         Ok(generation)

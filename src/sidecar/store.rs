@@ -4,7 +4,7 @@ use std::{
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{SidecarError, error::io};
@@ -18,14 +18,21 @@ const FILE_NAME: &str = "kudu-pair.anchors";
 /// Its permission bits: it holds nothing secret, and people read it.
 const MODE: u32 = 0o644;
 
-/// A member's anchors, in memory as they are on disk.
-#[derive(Debug)]
+/// A member's anchors, in memory as they are on disk. Clones are handles on the same ones.
+#[derive(Debug, Clone)]
 pub struct AnchorStore {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     volume: Arc<dyn Volume>,
     path: PathBuf,
-    anchors: Anchors,
-    /// Whether a write failed, so that it is not known what is on disk.
-    unsure: bool,
+    /// Never held across I/O.
+    anchors: Mutex<Anchors>,
+    /// Whether a write failed, so that it is not known what is on disk. Held by whoever writes, so that one change follows the
+    /// other.
+    unsure: Mutex<bool>,
 }
 
 impl AnchorStore {
@@ -57,13 +64,14 @@ impl AnchorStore {
         if anchors.pair != pair {
             return Err(SidecarError::OtherPair { found: anchors.pair, wanted: pair.to_owned() });
         }
-        Ok(Self { volume, path, anchors, unsure: false })
+        let (anchors, unsure) = (Mutex::new(anchors), Mutex::new(false));
+        Ok(Self { shared: Arc::new(Shared { volume, path, anchors, unsure }) })
     }
 
-    /// The anchors as they are on disk.
+    /// The anchors as they are on disk. Waits for no write.
     #[must_use]
     pub fn current(&self) -> Anchors {
-        self.anchors.clone()
+        lock(&self.shared.anchors).clone()
     }
 
     /// Changes the anchors; when this returns, the change is durable. Nothing is written when nothing changes, unless the write
@@ -72,17 +80,25 @@ impl AnchorStore {
     /// # Errors
     /// When it cannot be written. On disk is then the old or the new one; in memory the old one, so that the next change
     /// writes the whole file again.
-    pub fn update(&mut self, change: impl FnOnce(&mut Anchors)) -> Result<(), SidecarError> {
-        let mut next = self.anchors.clone();
+    pub fn update(&self, change: impl FnOnce(&mut Anchors)) -> Result<(), SidecarError> {
+        let Shared { volume, path, anchors, unsure } = &*self.shared;
+        let mut unsure = lock(unsure);
+        let before = self.current();
+        let mut next = before.clone();
         change(&mut next);
-        if self.unsure || next != self.anchors {
-            self.unsure = true;
-            write_durably(&*self.volume, &self.path, &next.encode())?;
-            self.unsure = false;
-            self.anchors = next;
+        if *unsure || next != before {
+            *unsure = true;
+            write_durably(&**volume, path, &next.encode())?;
+            *unsure = false;
+            *lock(anchors) = next;
         }
         Ok(())
     }
+}
+
+/// Both locks guard plain values that are replaced whole: whoever panicked left the old or the new one.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Write, fsync, rename, fsync of the folder.
@@ -116,9 +132,27 @@ mod tests {
     #[test]
     fn anchors_outlive_the_process() {
         let folder = tempfile::tempdir().unwrap();
-        let mut store = AnchorStore::open(folder.path(), "demo").unwrap();
+        let store = AnchorStore::open(folder.path(), "demo").unwrap();
         store.update(|anchors| anchors.epoch = 4).unwrap();
         assert_eq!(AnchorStore::open(folder.path(), "demo").unwrap().current(), store.current());
+    }
+
+    #[test]
+    fn changes_through_several_handles_are_all_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = AnchorStore::open(folder.path(), "demo").unwrap();
+        let other = store.clone();
+        let numbers = std::thread::spawn(move || {
+            for _ in 0..20 {
+                other.update(|anchors| anchors.last_generation += 1).unwrap();
+            }
+        });
+        for epoch in 1..=20 {
+            store.update(|anchors| anchors.epoch = epoch).unwrap();
+        }
+        numbers.join().unwrap();
+        let kept = AnchorStore::open(folder.path(), "demo").unwrap().current();
+        assert_eq!((kept.epoch, kept.last_generation), (20, 20));
     }
 
     #[test]

@@ -31,13 +31,13 @@ fn open(volume: &TestVolume, promises: &mut Promises) -> Result<AnchorStore, Sid
 impl Scenario for Epochs {
     fn prepare(&self, root: &Path) {
         if self.begun {
-            let mut store = AnchorStore::open(root, PAIR).expect("a control file");
+            let store = AnchorStore::open(root, PAIR).expect("a control file");
             store.update(|anchors| anchors.epoch = 1).expect("a control file");
         }
     }
 
     fn work(&self, volume: &TestVolume, promises: &mut Promises) -> Result<(), SidecarError> {
-        let mut store = open(volume, promises)?;
+        let store = open(volume, promises)?;
         for epoch in promises.epoch + 1..=LAST_EPOCH {
             store.update(|anchors| anchors.epoch = epoch)?;
             volume.step("obey").map_err(|source| SidecarError::Link { peer: "the active".to_owned(), source })?;

@@ -103,20 +103,20 @@ impl Scenario for NewBase {
             fs::write(folder.join("gen-1").join(file), "gen-1").expect("a file");
         }
         write_log(&generation::log_folder(&wal, "gen-1"), OLD_END);
-        let mut store = AnchorStore::open(&wal, PAIR).expect("a control file");
-        let name = generation::next(&mut store).expect("a control file");
-        generation::adopt(&mut store, &name, UUID, None).expect("a control file");
+        let store = AnchorStore::open(&wal, PAIR).expect("a control file");
+        let name = generation::next(&store).expect("a control file");
+        generation::adopt(&store, &name, UUID, None).expect("a control file");
     }
 
     fn work(&self, volume: &TestVolume, promises: &mut Promises) -> Result<(), SidecarError> {
-        let (mut store, mut counts) = self.open(volume, promises)?;
+        let (store, mut counts) = self.open(volume, promises)?;
         self.tidy(volume, &store)?;
         let (wal, _) = self.folders(volume.root());
         if counts == "gen-1" {
-            let name = generation::next(&mut store)?;
+            let name = generation::next(&store)?;
             self.copy(volume, &name)?;
             let head = open(volume, &generation::log_folder(&wal, &name), &mut promises.clone())?.last();
-            generation::adopt(&mut store, &name, UUID, head)?;
+            generation::adopt(&store, &name, UUID, head)?;
             counts = name;
             self.tidy(volume, &store)?;
         }

@@ -13,6 +13,7 @@ use kudu_pair::{
     clock::boot_ns,
     failover::member::MemberReport,
     launcher::reigns::{self, Reign, ReignEvent},
+    replication::Anchors,
     wal::{OpId, SYS_CATALOG_TABLET_ID},
     waldir::{read_log, stopped_log_dir},
 };
@@ -389,6 +390,25 @@ impl Member {
     pub(crate) fn quarantined(&self) -> Vec<PathBuf> {
         let parent = self.path("wal").join("quarantine");
         folders(&parent).into_iter().map(|name| parent.join(name)).collect()
+    }
+
+    /// What its control file says.
+    pub(crate) fn anchors(&self) -> Anchors {
+        let bytes = fs::read(self.path("wal").join("kudu-pair.anchors")).expect("a control file");
+        Anchors::decode(&bytes).expect("a sound control file")
+    }
+
+    /// Waits until its control file says something.
+    pub(crate) fn wait_until_anchored(&self, what: &str, wanted: impl Fn(&Anchors) -> bool) -> Anchors {
+        let begin = Instant::now();
+        loop {
+            let anchors = self.anchors();
+            if wanted(&anchors) {
+                return anchors;
+            }
+            assert!(begin.elapsed() < PATIENCE, "{}: not within {PATIENCE:?}: {what}: {anchors:#?}", self.name);
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The last op in the log of a member whose kudu-master is stopped, as its files show it.
