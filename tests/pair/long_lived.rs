@@ -4,13 +4,14 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::kudu::{self, Home};
 
-/// A client that creates, renames and drops tables, and keeps a history of what it was told.
+/// A client that creates tables, and renames and drops them, and keeps a history of what it was told.
 pub(crate) struct LongLived {
     process: Child,
     master: String,
@@ -20,10 +21,16 @@ pub(crate) struct LongLived {
 impl LongLived {
     /// Starts one, and waits until it is answered.
     pub(crate) fn start(client: &Home) -> Self {
+        Self::start_with(client, &["--rename-every=3", "--drop-every=2"])
+    }
+
+    /// The same with these options of `watch`.
+    pub(crate) fn start_with(client: &Home, options: &[&str]) -> Self {
         let (master, folder) = (client.address.to_string(), tempfile::tempdir().expect("a folder"));
         let process = java()
-            .args(["watch", "--kinds=create", "--rename-every=3", "--drop-every=2", "--interval-ms=100", "--quiet"])
+            .args(["watch", "--kinds=create", "--interval-ms=100", "--quiet"])
             .arg("--buckets=1")
+            .args(options)
             .arg(format!("--master={master}"))
             .arg(format!("--history={}", folder.path().join("history").display()))
             .stdout(Stdio::null())
@@ -48,8 +55,34 @@ impl LongLived {
         assert!(output.status.success(), "{found}{}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// What it did, one JSON document a line.
     fn history(&self) -> String {
         std::fs::read_to_string(self.path("history")).unwrap_or_default()
+    }
+
+    /// Waits until it is answered again, and returns the longest that any of its operations has taken.
+    pub(crate) fn goes_on(&self) -> Duration {
+        let answered = || self.records().filter(|record| record["outcome"] == "ok").count();
+        let before = answered();
+        kudu::wait_for("the Java client's next tables", || answered() >= before + 3);
+        self.records()
+            .filter_map(|record| record["duration_ms"].as_u64())
+            .max()
+            .map(Duration::from_millis)
+            .unwrap_or_default()
+    }
+
+    /// The errors that it was shown.
+    pub(crate) fn errors(&self) -> Vec<String> {
+        self.records().filter(|record| record["outcome"] != "ok").map(|record| record["error"].to_string()).collect()
+    }
+
+    fn records(&self) -> impl Iterator<Item = serde_json::Value> {
+        let history = self.history();
+        // The last line may still be written.
+        let whole = history.rsplit_once('\n').map_or(String::new(), |(whole, _)| whole.to_owned());
+        let records: Vec<_> = whole.lines().map(|line| serde_json::from_str(line).expect("a record")).collect();
+        records.into_iter()
     }
 
     fn said(&self) -> String {

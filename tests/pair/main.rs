@@ -26,6 +26,7 @@ mod retention;
 mod switchover;
 mod synchronous;
 mod synchronous_losses;
+mod tablet_servers;
 mod tls;
 mod tls_peer;
 mod unfit;

@@ -23,7 +23,7 @@ pub(crate) struct Pair {
     pub(crate) b: Member,
     /// The client's view: only its address is used.
     pub(crate) client: Home,
-    tablets: Option<TabletServer>,
+    tablets: Vec<TabletServer>,
     begun: Instant,
 }
 
@@ -33,7 +33,7 @@ impl Pair {
         let client = Home::new(kudu::loopback());
         let rpc = client.address.to_string();
         let (a, b) = (Member::new("a", &rpc), Member::new("b", &rpc));
-        let pair = Self { a, b, client, tablets: None, begun: Instant::now() };
+        let pair = Self { a, b, client, tablets: Vec::new(), begun: Instant::now() };
         pair.configure();
         pair
     }
@@ -74,7 +74,7 @@ impl Pair {
 
     /// Starts a tablet server that reports to the pair.
     pub(crate) fn add_tablet_server(&mut self) {
-        self.tablets = Some(TabletServer::start(&self.client));
+        self.tablets.push(TabletServer::start(&self.client));
     }
 
     /// Creates, alters, renames and drops tables whose names begin with `prefix`, over at least two flushes.

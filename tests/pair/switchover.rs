@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// Demotes one, promotes the other when it has everything, and lets the first follow.
-fn switch(pair: &Pair, from: &Member, to: &Member) {
+pub(crate) fn switch(pair: &Pair, from: &Member, to: &Member) {
     from.order(&["demote"]);
     from.wait_until("the end of the reign", stands_down);
     let head = from.head_on_disk();
