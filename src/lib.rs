@@ -11,6 +11,7 @@ pub mod controller;
 pub mod failover;
 pub mod launcher;
 pub mod pki;
+pub mod probe;
 pub mod replication;
 pub mod sidecar;
 pub mod telemetry;

@@ -80,3 +80,20 @@ pub const VERIFICATION_OVERDUE: Duration = Duration::from_secs(60);
 /// At most so much time between two looks at a Lease counts as time in which it was seen unchanged: while the API server is
 /// away nobody can renew, and that says nothing about the holder.
 pub const LEASE_LOOK_GAP: Duration = Duration::from_secs(2);
+
+/// A kudu-master that serves is asked so often whether it answers.
+pub const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// An answer that takes longer is none: clients give an RPC ten seconds, and a machine that is busy with other things answers in
+/// less than one.
+pub const PROBE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// So many probes in a row without an answer mean that kudu-master is hung: five to six seconds after it was well.
+pub const HUNG_PROBES: u32 = 3;
+
+/// A process that was started has so long to give its first answer: it opens its files and rewrites its log before, which
+/// takes a catalog of 5,000 tables 10 s.
+pub const PROBE_START: Duration = Duration::from_secs(60);
+
+/// A kudu-master that hangs again within so long after it was restarted for that is given up.
+pub const HUNG_AGAIN: Duration = Duration::from_secs(600);

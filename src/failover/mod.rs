@@ -11,6 +11,7 @@ pub mod decide;
 mod encryption;
 pub mod failsafe;
 mod fence;
+pub mod hung;
 mod initialize;
 pub mod lease;
 mod loss;

@@ -89,7 +89,7 @@ pub fn start(
         drop(done.send(Message::Event(Event::JobDone { ticket, result })));
     })?;
     let mut keeper = Keeper {
-        machine: Machine::new(instance.clone(), gate.is_some()),
+        machine: Machine::new(instance.clone(), gate.is_some(), addresses.rpc_bind.clone()),
         instance,
         reigns: Reigns::new(workshop.volumes.own_files().to_owned()),
         workshop,

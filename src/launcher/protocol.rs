@@ -86,6 +86,9 @@ pub struct LauncherStatus {
     /// Whether kudu-master runs with the sync gate, so that its sidecar must permit what it acknowledges.
     #[serde(default)]
     pub sync_gate: bool,
+    /// Address to which kudu-master binds its RPC, `host:port`.
+    #[serde(default)]
+    pub rpc_bind: Option<String>,
     /// What kudu-master does.
     pub master: MasterState,
 }

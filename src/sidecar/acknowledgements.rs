@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -41,6 +41,8 @@ enum Told {
 pub(super) struct Acknowledgements {
     reign: Arc<watch::Sender<Option<mpsc::UnboundedSender<Told>>>>,
     numbers: Arc<AtomicU64>,
+    /// Since when gates wait that do now.
+    waiting: Arc<Mutex<HashMap<Ticket, Instant>>>,
 }
 
 /// A standby's stream, as the reign is told of it.
@@ -55,18 +57,29 @@ impl Acknowledgements {
     /// Waits until a sync that has begun may return; false: ask again.
     pub(super) async fn permit(&self) -> bool {
         let mut reigns = self.reign.subscribe();
+        let ticket = self.number();
+        self.waiting().insert(ticket, Instant::now());
+        let mut withdrawal = Withdrawal { acknowledgements: self.clone(), reign: None, ticket };
         // It fails only when this value is gone.
         let Ok(reign) = reigns.wait_for(Option::is_some).await.map(|reign| reign.clone()) else { return false };
         let Some(reign) = reign else { return false };
-        let ticket = self.number();
         let (reply, permitted) = oneshot::channel();
         if reign.send(Told::Asked(ticket, reply)).is_err() {
             return false;
         }
-        let withdrawal = Withdrawal { reign, ticket };
+        withdrawal.reign = Some(reign);
         let permitted = permitted.await.is_ok();
         drop(withdrawal);
         permitted
+    }
+
+    /// Whether a sync has waited so long for its standbys.
+    pub(super) fn hold_back(&self, time: Duration) -> bool {
+        self.waiting().values().any(|since| since.elapsed() >= time)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Ticket, Instant>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A standby's stream that begins; `head` is on its disk.
@@ -120,14 +133,19 @@ impl Drop for Stream {
 
 /// Says, when dropped, that nobody waits for a sync any more.
 struct Withdrawal {
-    reign: mpsc::UnboundedSender<Told>,
+    acknowledgements: Acknowledgements,
+    /// Whom it was asked of.
+    reign: Option<mpsc::UnboundedSender<Told>>,
     ticket: Ticket,
 }
 
 impl Drop for Withdrawal {
     fn drop(&mut self) {
-        // It fails only when the reign is ending.
-        let _ = self.reign.send(Told::Event(Event::Withdrawn { ticket: self.ticket }));
+        self.acknowledgements.waiting().remove(&self.ticket);
+        if let Some(reign) = &self.reign {
+            // It fails only when the reign is ending.
+            let _ = reign.send(Told::Event(Event::Withdrawn { ticket: self.ticket }));
+        }
     }
 }
 

@@ -131,6 +131,12 @@ pub enum SidecarError {
     /// kudu-master does not stay up.
     #[error("kudu-master does not stay up: {0}")]
     CrashLoop(String),
+    /// kudu-master runs, and answers nobody.
+    #[error(
+        "kudu-master took connections and answered none, again soon after it was restarted for that; see its log, and the load \
+         and the disks of its node"
+    )]
+    Hung,
 }
 
 const NO_SPACE: &str = "; the volume is full: enlarge it (the PVC's size), or remove what does not belong there";

@@ -25,6 +25,7 @@ mod log;
 mod log_watch;
 mod member;
 mod pledge_store;
+mod prober;
 mod refresh;
 mod report;
 mod reread;

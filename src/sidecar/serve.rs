@@ -13,6 +13,7 @@ use super::{
     coordinator::Acquired,
     generation,
     member::{Duty, Member},
+    prober::Prober,
     retention,
     shipping::{Offer, Shipping, blocking},
     tenancy::{Standing, Tenancy, Tenant},
@@ -20,7 +21,10 @@ use super::{
 use crate::{
     api::{MemberState, Role},
     clock,
-    failover::order::Order,
+    failover::{
+        hung::{Pulse, Seen, Verdict},
+        order::Order,
+    },
     launcher::{
         client::LauncherError,
         protocol::{Generation, LauncherStatus, MasterState, Request, StopReason},
@@ -60,6 +64,8 @@ enum End {
     LauncherRestarted,
     /// kudu-master does not stay up.
     CrashLoop(String),
+    /// kudu-master does not answer, though it was restarted.
+    Hung,
 }
 
 /// Serves in `epoch` until the order changes or the Lease is lost.
@@ -81,7 +87,16 @@ pub(super) async fn run(
     }
     let Some(tenancy) = acquire(member, duty, &launcher, epoch, resumed).await? else { return Ok(()) };
     member.obey(epoch)?;
-    let mut reign = Reign { tenancy, launcher, epoch, generation: String::new(), replays: 0, begun: Instant::now() };
+    let mut reign = Reign {
+        tenancy,
+        launcher,
+        epoch,
+        generation: String::new(),
+        replays: 0,
+        begun: Instant::now(),
+        process: None,
+        pulse: Pulse::new(clock::boot_ns()),
+    };
     let first = format.is_some();
     let begun = reign.begin(member, gate, format, resumed).await;
     let (shipping, own_head) = match begun {
@@ -215,6 +230,10 @@ struct Reign {
     /// Operations that this reign's first start has to replay.
     replays: u64,
     begun: Instant,
+    /// The kudu-master that ran when the launcher was asked last.
+    process: Option<i32>,
+    /// What its probes saw.
+    pulse: Pulse,
 }
 
 impl Reign {
@@ -299,6 +318,7 @@ impl Reign {
         let mut heads = shipping.heads();
         member.board.enter(Role::Active, MemberState::Promoting);
         let mut serving = false;
+        let mut prober = Prober::begin(self.launcher.rpc_bind.as_deref(), member.acknowledgements.clone());
         loop {
             let seen = *heads.borrow_and_update();
             {
@@ -311,12 +331,23 @@ impl Reign {
                 member.acquit()?;
                 member.board.enter(Role::Active, MemberState::Serving);
             }
-            tokio::select! {
+            let seen = tokio::select! {
                 biased;
                 () = duty.over() => return Ok(End::Ordered(duty.next())),
                 () = self.tenancy.lost() => return Ok(End::LeaseLost),
-                changed = heads.changed() => if changed.is_err() { sleep(WATCH_PAUSE).await },
-                () = sleep(WATCH_PAUSE) => {}
+                seen = prober.next() => Some(seen),
+                changed = heads.changed() => {
+                    if changed.is_err() {
+                        sleep(WATCH_PAUSE).await;
+                    }
+                    None
+                }
+                () = sleep(WATCH_PAUSE) => None,
+            };
+            if let Some(seen) = seen.filter(|_| serving)
+                && let Some(end) = self.judge(member, seen).await?
+            {
+                return Ok(end);
             }
             match member.call(Request::Status).await {
                 Ok(status) if status.instance != self.launcher.instance => return Ok(End::LauncherRestarted),
@@ -340,8 +371,29 @@ impl Reign {
         }
     }
 
-    /// What a stopped kudu-master means.
-    async fn check(&self, member: &Member, status: LauncherStatus) -> Result<Option<End>, SidecarError> {
+    /// What a probe means.
+    async fn judge(&mut self, member: &Member, seen: Seen) -> Result<Option<End>, SidecarError> {
+        match self.pulse.saw(seen, clock::boot_ns()) {
+            Verdict::Well => Ok(None),
+            Verdict::Restart => {
+                tracing::warn!(epoch = self.epoch, "kudu-master answers nobody: it is restarted in place");
+                member.call(Request::Stop).await?;
+                self.start(member).await?;
+                member.board.facts().message =
+                    Some("kudu-master took connections and answered none; it was restarted in place".to_owned());
+                Ok(None)
+            }
+            Verdict::GiveUp => Ok(Some(End::Hung)),
+        }
+    }
+
+    /// What it means that kudu-master is another process than before, or stopped.
+    async fn check(&mut self, member: &Member, status: LauncherStatus) -> Result<Option<End>, SidecarError> {
+        if let MasterState::Running { pid: Some(pid), .. } = status.master
+            && self.process.replace(pid) != Some(pid)
+        {
+            self.pulse.began(clock::boot_ns());
+        }
         let MasterState::Stopped { reason, last_words, .. } = status.master else { return Ok(None) };
         let words = last_words.unwrap_or_default();
         Ok(match reason {
@@ -375,7 +427,8 @@ impl Reign {
             }
             End::Ordered(Some(Order::StandDown { successor, .. })) => (successor, None),
             End::Ordered(None) | End::LauncherRestarted => (None, None),
-            End::CrashLoop(words) => (None, Some(words)),
+            End::CrashLoop(words) => (None, Some(SidecarError::CrashLoop(words))),
+            End::Hung => (None, Some(SidecarError::Hung)),
         };
         member.board.enter(Role::Active, MemberState::StandingDown);
         if successor.is_some() && timeout(QUIET_PATIENCE, shipping.is_quiet(CREATION_PATIENCE)).await.is_err() {
@@ -387,10 +440,7 @@ impl Reign {
         let identity = member.identity(&launcher);
         part(member, &mut member.duty(), shipping, epoch, &identity, successor).await?;
         drop(tenancy);
-        match failed {
-            Some(words) => Err(SidecarError::CrashLoop(words)),
-            None => Ok(()),
-        }
+        failed.map_or(Ok(()), Err)
     }
 }
 

@@ -296,6 +296,13 @@ impl Member {
         pid
     }
 
+    /// Stops kudu-master in its tracks. Returns its process id.
+    pub(crate) fn freeze_master(&self) -> i32 {
+        let pid = self.running_master().expect("a kudu-master");
+        kill_process(Pid::from_raw(pid).expect("a pid"), Signal::STOP).expect("a process");
+        pid
+    }
+
     /// The process id of the kudu-master that the launcher says it runs.
     pub(crate) fn running_master(&self) -> Option<i32> {
         self.reigns().pop().filter(|reign| reign.event == ReignEvent::Started).map(|reign| reign.pid)

@@ -117,6 +117,7 @@ pub enum Action {
 pub struct Machine {
     instance: String,
     sync_gate: bool,
+    rpc_bind: String,
     highest_epoch: i64,
     master: Master,
     /// Jobs that are queued or running, with the generation that each works on.
@@ -170,11 +171,13 @@ struct Ending {
 }
 
 impl Machine {
-    /// A launcher that has never started anything; `sync_gate`: what it starts runs with the sync gate.
-    pub fn new(instance: String, sync_gate: bool) -> Self {
+    /// A launcher that has never started anything. `sync_gate`: what it starts runs with the sync gate; `rpc_bind`: where that
+    /// serves.
+    pub fn new(instance: String, sync_gate: bool, rpc_bind: String) -> Self {
         Self {
             instance,
             sync_gate,
+            rpc_bind,
             highest_epoch: i64::MIN,
             master: Master::Off(MasterState::Idle),
             jobs: BTreeMap::new(),
@@ -199,7 +202,12 @@ impl Machine {
                 deadline_boot_ns: reign.deadline,
             },
         };
-        LauncherStatus { instance: self.instance.clone(), sync_gate: self.sync_gate, master }
+        LauncherStatus {
+            instance: self.instance.clone(),
+            sync_gate: self.sync_gate,
+            rpc_bind: Some(self.rpc_bind.clone()),
+            master,
+        }
     }
 
     /// When [`Event::Woke`] is due.

@@ -5,7 +5,7 @@ use super::*;
 const SECOND: u64 = 1_000_000_000;
 
 fn machine() -> Machine {
-    Machine::new("instance".to_owned(), false)
+    Machine::new("instance".to_owned(), false, "0.0.0.0:7051".to_owned())
 }
 
 fn start_request(epoch: i64, deadline: Option<u64>) -> Request {
