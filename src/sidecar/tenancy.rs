@@ -18,7 +18,10 @@ use super::{
 use crate::{
     clock,
     failover::failsafe::{Ask, Failsafe, Roster},
-    launcher::{client::LauncherClient, protocol::Request},
+    launcher::{
+        client::{LauncherClient, LauncherError},
+        protocol::Request,
+    },
 };
 
 /// Pause before a renewal that failed is tried again.
@@ -71,7 +74,8 @@ impl Tenancy {
             watch::channel(Standing::Held { deadline_boot_ns: grant.map(|grant| grant.deadline_boot_ns) });
         let failsafe = grant.map(|grant| Failsafe::begin(roster, grant.asked_boot_ns, grant.deadline_boot_ns));
         let answers = tenant.asking.answers();
-        let keeper = Keeper { tenant, sender, failsafe, answers, own: None, told: false };
+        let taken = grant.map(|grant| grant.deadline_boot_ns);
+        let keeper = Keeper { tenant, sender, failsafe, answers, own: None, told: false, taken };
         Self { standing, keeper: tokio::spawn(keeper.run()) }
     }
 
@@ -98,6 +102,8 @@ struct Keeper {
     own: Option<JoinHandle<(u64, Result<(), SidecarError>)>>,
     /// Whether it was said that the time is over.
     told: bool,
+    /// The last deadline that the launcher is known to have, since it answered then.
+    taken: Option<u64>,
 }
 
 impl Keeper {
@@ -111,6 +117,12 @@ impl Keeper {
             pause = match self.renew(pause, &roster).await {
                 Ok(Renewal::Until(grant)) => {
                     self.renewed(grant, roster).await;
+                    if self.taken.is_some_and(|taken| taken <= clock::boot_ns()) {
+                        // Its guards have killed kudu-master. A Lease that is renewed all the same would keep others from serving.
+                        tracing::warn!(epoch = self.tenant.epoch, "the launcher takes no renewal: the Lease is let go");
+                        self.sender.send_replace(Standing::Lost);
+                        return;
+                    }
                     self.tenant.coordinator.renew_interval()
                 }
                 Ok(Renewal::Lost(reason)) => {
@@ -219,9 +231,11 @@ impl Keeper {
         }
     }
 
-    async fn hold(&self, deadline_boot_ns: Option<u64>) {
+    async fn hold(&mut self, deadline_boot_ns: Option<u64>) {
         self.sender.send_replace(Standing::Held { deadline_boot_ns });
-        tell(&self.tenant.launcher_socket, self.tenant.epoch, deadline_boot_ns).await;
+        if tell(&self.tenant.launcher_socket, self.tenant.epoch, deadline_boot_ns).await {
+            self.taken = deadline_boot_ns;
+        }
     }
 }
 
@@ -273,10 +287,15 @@ async fn wake_at(boot_ns: Option<u64>) {
     }
 }
 
-/// A launcher that cannot be told kills kudu-master at the deadline that it knows, which is the safe side.
-async fn tell(socket: &std::path::Path, epoch: i64, deadline_boot_ns: Option<u64>) {
+/// Returns whether the launcher answered, though it may have nothing to renew. One that cannot be told kills kudu-master at the
+/// deadline that it knows, which is the safe side.
+async fn tell(socket: &std::path::Path, epoch: i64, deadline_boot_ns: Option<u64>) -> bool {
     let told = async { LauncherClient::connect(socket).await?.call(Request::Renew { epoch, deadline_boot_ns }).await };
-    if let Err(error) = told.await {
-        tracing::debug!(epoch, %error, "the launcher was not told of the renewal");
+    match told.await {
+        Ok(_) | Err(LauncherError::Refused(_)) => true,
+        Err(error) => {
+            tracing::debug!(epoch, %error, "the launcher was not told of the renewal");
+            false
+        }
     }
 }

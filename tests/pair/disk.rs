@@ -17,6 +17,16 @@ impl SmallDisk {
         Self { path: path.to_owned() }
     }
 
+    /// The same on a block device, which can be frozen as a device that stalls does. Needs root.
+    pub(crate) fn mount_blocks(path: &Path, image: &Path, megabytes: u64) -> Self {
+        std::fs::File::create(image).and_then(|file| file.set_len(megabytes << 20)).expect("an image");
+        run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(image));
+        run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(path));
+        // Kudu and the launcher take their folder for their own.
+        std::fs::remove_dir(path.join("lost+found")).expect("an empty folder");
+        Self { path: path.to_owned() }
+    }
+
     /// Makes it larger, as a PVC is.
     pub(crate) fn enlarge(&self, megabytes: u32) {
         run(Command::new("mount").args(["-o", &format!("remount,size={megabytes}m")]).arg(&self.path));

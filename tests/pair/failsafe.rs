@@ -23,7 +23,7 @@ use crate::{
     apiserver::{self, ApiServer},
     kudu::{self, Home, TabletServer},
     matrix::{changes, rpc},
-    member::{Cluster, Member, PAIR, PATIENCE},
+    member::{Cluster, Member, PAIR, PATIENCE, lives},
     pair::{is_serving, is_streaming},
     reigns,
 };
@@ -253,4 +253,33 @@ fn it_stops_when_it_is_told_to() {
     assert!(took < IN_TIME + Duration::from_secs(1), "{took:?}");
     world.server.thaw();
     world.a.wait_until("the same reign", is_serving);
+}
+
+#[test]
+fn a_lease_is_let_go_when_the_launcher_takes_no_renewal() {
+    let Some(world) = World::begin(plaintext()) else { return };
+    let master = world.a.running_master().expect("a kudu-master");
+    let renewed = || world.lease().spec.and_then(|spec| spec.renew_time);
+    world.a.freeze_launcher();
+    let began = Instant::now();
+    kudu::wait_for("the end of kudu-master", || !lives(master));
+    println!("kudu-master was dead {:?} after its launcher stood still", began.elapsed());
+    assert!(began.elapsed() < IN_TIME);
+    // Another could take over once nobody has renewed for the Lease's time.
+    let (mut last, mut since) = (renewed(), Instant::now());
+    while since.elapsed() < Duration::from_secs(6) {
+        assert!(began.elapsed() < PATIENCE, "the Lease is renewed for a launcher that stands still");
+        std::thread::sleep(Duration::from_millis(100));
+        let now = renewed();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+    }
+    println!("the Lease was over {:?} after the launcher stood still", began.elapsed());
+
+    // Nobody took over here, so it serves again.
+    world.a.wake_launcher();
+    world.a.wait_until("the same reign", is_serving);
+    world.create_tables("after", Duration::from_secs(1));
+    reigns::assert_one_master_at_a_time(&[&world.a, &world.b]);
 }

@@ -118,6 +118,11 @@ impl Member {
         self.disk.insert(SmallDisk::mount(&self.path("wal"), megabytes))
     }
 
+    /// Puts the log on a block device of its own.
+    pub(crate) fn use_block_disk(&mut self, megabytes: u64) {
+        self.disk = Some(SmallDisk::mount_blocks(&self.path("wal"), &self.path("disk.img"), megabytes));
+    }
+
     /// The small disk of the log.
     pub(crate) fn disk(&self) -> &SmallDisk {
         self.disk.as_ref().expect("a small disk")
@@ -272,6 +277,20 @@ impl Member {
     /// Lets a frozen sidecar go on.
     pub(crate) fn wake_sidecar(&self) {
         self.signal_sidecar(Signal::CONT);
+    }
+
+    /// Stops the launcher alone in its tracks.
+    pub(crate) fn freeze_launcher(&self) {
+        self.signal_launcher(Signal::STOP);
+    }
+
+    /// Lets a frozen launcher go on.
+    pub(crate) fn wake_launcher(&self) {
+        self.signal_launcher(Signal::CONT);
+    }
+
+    fn signal_launcher(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.launcher.as_ref().expect("a launcher").0), signal).expect("a process");
     }
 
     fn signal_sidecar(&self, signal: Signal) {
