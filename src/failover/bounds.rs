@@ -97,3 +97,9 @@ pub const PROBE_START: Duration = Duration::from_secs(60);
 
 /// A kudu-master that hangs again within so long after it was restarted for that is given up.
 pub const HUNG_AGAIN: Duration = Duration::from_secs(600);
+
+/// A disk that has taken no write for so long stalls. With [`DISK_CONFIRM`] five seconds: a client gives one RPC ten.
+pub const DISK_STALL: Duration = Duration::from_secs(4);
+
+/// It is looked so much longer whether it goes on.
+pub const DISK_CONFIRM: Duration = Duration::from_secs(1);

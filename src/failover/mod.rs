@@ -25,6 +25,7 @@ mod promise;
 mod promote;
 pub mod receipt;
 mod rolling;
+pub mod stalled;
 mod stay;
 pub mod switchover;
 pub mod tenure;

@@ -164,7 +164,12 @@ fn failover(seen: &Observation, status: &PairStatus, active: &str, lease: &Lease
     let is_dead = over || seen.report(active).is_some_and(|report| report.master_stopped);
     let why = if lease.released() {
         let going = seen.member(active).and_then(|member| member.pod.as_ref()).is_some_and(|pod| pod.deleting);
-        format!("{active} released its Lease{}", if going { ", its pod is being deleted" } else { "" })
+        let failed = seen.report(active).filter(|report| report.state == MemberState::Failed);
+        match failed.and_then(|report| report.message.as_deref()) {
+            _ if going => format!("{active} released its Lease, its pod is being deleted"),
+            Some(message) => format!("{active} released its Lease: {message}"),
+            None => format!("{active} released its Lease"),
+        }
     } else if lease.epoch > status.epoch {
         format!("somebody raised the Lease to epoch {}", lease.epoch)
     } else if !over {

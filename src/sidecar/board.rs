@@ -55,6 +55,8 @@ pub(super) struct Facts {
     /// Bytes of a new base that have been copied.
     pub(super) base_bytes: Option<u64>,
     pub(super) message: Option<String>,
+    /// Of an active whose disk stalls and who goes on: what to say of it.
+    pub(super) stalled: Option<String>,
 }
 
 /// A stretch of a standby's log that was found equal to the active's.
@@ -145,6 +147,7 @@ impl Board {
                 unfit: anchors.unfit.clone(),
                 base_bytes: None,
                 message: None,
+                stalled: None,
             }),
         }
     }
@@ -166,7 +169,7 @@ impl Board {
         if (facts.role, facts.state) != (role, state) {
             tracing::info!(?role, ?state, epoch = facts.epoch, "state");
         }
-        (facts.role, facts.state, facts.message) = (role, state, None);
+        (facts.role, facts.state, facts.message, facts.stalled) = (role, state, None, None);
     }
 
     /// Says why the member cannot go on.
@@ -222,7 +225,7 @@ impl Board {
                 milliseconds: milliseconds(stay.lasted()),
                 over: stay.ended_after.is_some(),
             }),
-            message: facts.message,
+            message: facts.stalled.or(facts.message),
         }
     }
 

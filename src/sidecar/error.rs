@@ -131,6 +131,14 @@ pub enum SidecarError {
     /// kudu-master does not stay up.
     #[error("kudu-master does not stay up: {0}")]
     CrashLoop(String),
+    /// The volume of the log takes no writes.
+    #[error("the volume of the log, {}, has taken no write for {} s; see the volume and its node", path.display(), silent.as_secs())]
+    Stalled {
+        /// Where it is mounted.
+        path: PathBuf,
+        /// How long ago one ended well.
+        silent: std::time::Duration,
+    },
     /// kudu-master runs, and answers nobody.
     #[error(
         "kudu-master took connections and answered none, again soon after it was restarted for that; see its log, and the load \

@@ -11,6 +11,7 @@ mod anchoring;
 mod asking;
 mod base;
 pub mod board;
+mod canary;
 mod comparison;
 pub mod config;
 pub mod control_socket;

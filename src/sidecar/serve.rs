@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     SidecarError,
     acknowledgements::Begun,
+    canary::Canary,
     coordinator::Acquired,
     generation,
     member::{Duty, Member},
@@ -24,6 +25,7 @@ use crate::{
     failover::{
         hung::{Pulse, Seen, Verdict},
         order::Order,
+        stalled::{self, WritePath},
     },
     launcher::{
         client::LauncherError,
@@ -50,6 +52,12 @@ const QUIET_PATIENCE: Duration = Duration::from_millis(1000);
 /// A tablet that has been created for so long waits for a tablet server that is not there.
 const CREATION_PATIENCE: Duration = Duration::from_secs(5);
 
+/// A standby that was heard so short a time ago streams, and could take over.
+const STREAMS: Duration = Duration::from_millis(1500);
+/// How long the end of a reign is tried in order on a disk that stalls. What a dead kudu-master wrote may be there, and its
+/// processes may wait for the disk; without them the Lease runs out.
+const STALLED_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A log that is followed is read to its end within so long, or it is read as a whole.
 const FOLLOW_TO_END: Duration = Duration::from_secs(1);
 
@@ -66,6 +74,8 @@ enum End {
     CrashLoop(String),
     /// kudu-master does not answer, though it was restarted.
     Hung,
+    /// The volume of the log takes no writes, and a standby streams.
+    Stalled(Duration),
 }
 
 /// Serves in `epoch` until the order changes or the Lease is lost.
@@ -96,6 +106,7 @@ pub(super) async fn run(
         begun: Instant::now(),
         process: None,
         pulse: Pulse::new(clock::boot_ns()),
+        write_path: WritePath::default(),
     };
     let first = format.is_some();
     let begun = reign.begin(member, gate, format, resumed).await;
@@ -234,6 +245,8 @@ struct Reign {
     process: Option<i32>,
     /// What its probes saw.
     pulse: Pulse,
+    /// What its canary on the volume of the log did.
+    write_path: WritePath,
 }
 
 impl Reign {
@@ -318,6 +331,7 @@ impl Reign {
         let mut heads = shipping.heads();
         member.board.enter(Role::Active, MemberState::Promoting);
         let mut serving = false;
+        let canary = Canary::begin(&member.config.wal_dir)?;
         let mut prober = Prober::begin(self.launcher.rpc_bind.as_deref(), member.acknowledgements.clone());
         loop {
             let seen = *heads.borrow_and_update();
@@ -347,6 +361,9 @@ impl Reign {
             if let Some(seen) = seen.filter(|_| serving)
                 && let Some(end) = self.judge(member, seen).await?
             {
+                return Ok(end);
+            }
+            if serving && let Some(end) = self.look_at_disk(member, &canary) {
                 return Ok(end);
             }
             match member.call(Request::Status).await {
@@ -384,6 +401,30 @@ impl Reign {
                 Ok(None)
             }
             Verdict::GiveUp => Ok(Some(End::Hung)),
+        }
+    }
+
+    /// What it means that the volume of the log takes writes, or takes none.
+    fn look_at_disk(&mut self, member: &Member, canary: &Canary) -> Option<End> {
+        let silent = canary.silent_for();
+        let mut facts = member.board.facts();
+        let standby = facts.standbys.values().any(|standby| standby.heard.elapsed() < STREAMS);
+        let stall = || SidecarError::Stalled { path: member.config.wal_dir.clone(), silent };
+        match self.write_path.look(silent, standby, clock::boot_ns()) {
+            stalled::Verdict::Well => {
+                if facts.stalled.take().is_some() {
+                    tracing::info!("the volume of the log takes writes again");
+                }
+                None
+            }
+            stalled::Verdict::Stay => {
+                let words = format!("{}; it goes on, since no standby streams that could take over", stall());
+                if facts.stalled.replace(words.clone()).is_none() {
+                    tracing::error!("{words}");
+                }
+                None
+            }
+            stalled::Verdict::GiveUp => Some(End::Stalled(silent)),
         }
     }
 
@@ -429,6 +470,7 @@ impl Reign {
             End::Ordered(None) | End::LauncherRestarted => (None, None),
             End::CrashLoop(words) => (None, Some(SidecarError::CrashLoop(words))),
             End::Hung => (None, Some(SidecarError::Hung)),
+            End::Stalled(silent) => return self.abandon(member, shipping, silent).await,
         };
         member.board.enter(Role::Active, MemberState::StandingDown);
         if successor.is_some() && timeout(QUIET_PATIENCE, shipping.is_quiet(CREATION_PATIENCE)).await.is_err() {
@@ -441,6 +483,28 @@ impl Reign {
         part(member, &mut member.duty(), shipping, epoch, &identity, successor).await?;
         drop(tenancy);
         failed.map_or(Ok(()), Err)
+    }
+}
+
+impl Reign {
+    /// Ends the reign as far as a disk that stalls lets it. What does not end in time is left: kudu-master was sent its SIGKILL,
+    /// its guards send another one at the deadline, and the Lease runs out.
+    async fn abandon(self, member: &mut Member, shipping: &Shipping, silent: Duration) -> Result<(), SidecarError> {
+        member.board.enter(Role::Active, MemberState::StandingDown);
+        shipping.stopped_serving();
+        let identity = member.identity(&self.launcher);
+        let in_order = async {
+            member.stop_master().await?;
+            part(member, &mut member.duty(), shipping, self.epoch, &identity, None).await
+        };
+        match timeout(STALLED_PATIENCE, in_order).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the reign cannot be ended in order; its Lease runs out"),
+            Err(_) => tracing::warn!("the reign cannot be ended in order in time; its Lease runs out"),
+        }
+        // This reign is not begun again here when the disk goes on: another member may be chosen by then.
+        member.released = self.epoch;
+        Err(SidecarError::Stalled { path: member.config.wal_dir.clone(), silent })
     }
 }
 

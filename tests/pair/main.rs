@@ -24,6 +24,7 @@ mod refusals;
 mod reigns;
 mod restarts;
 mod retention;
+mod stalled;
 mod switchover;
 mod synchronous;
 mod synchronous_losses;
