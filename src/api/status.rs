@@ -141,6 +141,10 @@ pub struct MemberStatus {
     /// The log that this member found unfit last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unfit_log: Option<UnfitLog>,
+    /// How long the last kill of its `kudu-master` took, in milliseconds, from the signal until nothing of the process was left;
+    /// absent before one. To be compared with `spec.failover.killTimeMilliseconds`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kill_milliseconds: Option<i64>,
     /// What is wrong and what to do, when something is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

@@ -10,9 +10,9 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{
-    action::{Action, Decision, Step, Waiting},
+    action::{Action, Decision, PairEvent, Step, Waiting},
     bounds::{FRESH_MOMENTS, FRESH_NUMBERS, LOOK_IN_PEACE, LOOK_IN_SWITCH},
-    fence, initialize,
+    fence, initialize, kill_time,
     observation::Observation,
     overview, peace, promote, rolling,
     switchover::Request,
@@ -26,7 +26,7 @@ pub fn decide(seen: &Observation) -> Decision {
     match next(seen, &status) {
         Step::Remember { status: memory, events } => {
             let written = overview::complete(seen, *memory, None);
-            let tell = events.into_iter().chain(verification::news(&status, &written)).map(Action::Event);
+            let tell = events.into_iter().chain(news(seen, &status, &written)).map(Action::Event);
             let actions = std::iter::once(Action::WriteStatus(Box::new(written))).chain(tell).collect();
             Decision { actions, requeue_after: Duration::ZERO }
         }
@@ -35,13 +35,20 @@ pub fn decide(seen: &Observation) -> Decision {
             let shown = overview::complete(seen, status.clone(), waiting.as_ref());
             if is_worth_writing(seen, &status, &shown) {
                 let event = overview::new_trouble(&status, &shown, waiting.as_ref());
-                let news = verification::news(&status, &shown);
+                let news = news(seen, &status, &shown);
                 actions.push(Action::WriteStatus(Box::new(shown)));
                 actions.extend(event.into_iter().chain(news).map(Action::Event));
             }
             Decision { actions, requeue_after }
         }
     }
+}
+
+/// What a status tells that the one before did not, and somebody should hear of.
+fn news(seen: &Observation, before: &PairStatus, after: &PairStatus) -> Vec<PairEvent> {
+    let mut news = verification::news(before, after);
+    news.extend(kill_time::news(seen, before, after));
+    news
 }
 
 fn next(seen: &Observation, status: &PairStatus) -> Step {

@@ -69,6 +69,9 @@ pub struct MemberReport {
     /// On a standby that takes a new base: bytes copied so far.
     #[serde(default)]
     pub base_bytes: Option<u64>,
+    /// How long its launcher's last kill of kudu-master took, from the signal until it was reaped; absent before one.
+    #[serde(default)]
+    pub kill_milliseconds: Option<u64>,
     /// What is wrong and what to do, when something is.
     pub message: Option<String>,
 }

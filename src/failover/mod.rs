@@ -13,6 +13,7 @@ pub mod failsafe;
 mod fence;
 pub mod hung;
 mod initialize;
+mod kill_time;
 pub mod lease;
 mod loss;
 pub mod member;

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time}
 use super::{
     action::{PairEvent, Waiting},
     bounds::HEARD,
-    encryption,
+    encryption, kill_time,
     member::LagReport,
     observation::{MemberSeen, Observation},
     policy, rolling, stay, switchover, verification,
@@ -129,6 +129,8 @@ fn member_status(seen: &Observation, status: &PairStatus, member: &MemberSeen) -
                 seen.now.checked_sub(ago).ok().map(MicroTime)
             }),
             unfit_log: report.unfit.clone(),
+            // A sidecar that was restarted has seen no kill yet.
+            kill_milliseconds: number(report.kill_milliseconds).or(known.and_then(|known| known.kill_milliseconds)),
             message: report.message.clone(),
         },
         None => MemberStatus {
@@ -146,6 +148,7 @@ fn member_status(seen: &Observation, status: &PairStatus, member: &MemberSeen) -
             verified_head: None,
             verified_at: None,
             unfit_log: known.and_then(|known| known.unfit_log.clone()),
+            kill_milliseconds: known.and_then(|known| known.kill_milliseconds),
             message: Some(silence(member).to_owned()),
         },
     }
@@ -235,6 +238,7 @@ fn conditions(seen: &Observation, status: &PairStatus, waiting: Option<&Waiting>
         rolling::condition(seen, status),
         policy::condition(seen, status),
         encryption::condition(seen),
+        kill_time::condition(seen, status),
         paused(seen),
     ];
     let generation = seen.pair.metadata.generation;

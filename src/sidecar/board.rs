@@ -55,6 +55,8 @@ pub(super) struct Facts {
     /// Bytes of a new base that have been copied.
     pub(super) base_bytes: Option<u64>,
     pub(super) message: Option<String>,
+    /// How long the last kill of kudu-master took.
+    pub(super) kill: Option<Duration>,
     /// Of an active whose disk stalls and who goes on: what to say of it.
     pub(super) stalled: Option<String>,
 }
@@ -147,6 +149,7 @@ impl Board {
                 unfit: anchors.unfit.clone(),
                 base_bytes: None,
                 message: None,
+                kill: None,
                 stalled: None,
             }),
         }
@@ -225,6 +228,8 @@ impl Board {
                 milliseconds: milliseconds(stay.lasted()),
                 over: stay.ended_after.is_some(),
             }),
+            // Not less than it was: it is compared with a bound.
+            kill_milliseconds: facts.kill.map(|kill| milliseconds(kill + Duration::from_micros(999))),
             message: facts.stalled.or(facts.message),
         }
     }

@@ -288,5 +288,8 @@ impl Member {
         let mut facts = self.board.facts();
         facts.identity = self.identity(status);
         facts.master_stopped = !matches!(status.master, MasterState::Running { .. });
+        if let MasterState::Stopped { kill_micros: micros @ 1.., .. } = status.master {
+            facts.kill = Some(Duration::from_micros(micros));
+        }
     }
 }

@@ -58,6 +58,7 @@ pub(crate) fn report(name: &str) -> MemberReport {
         predicted_replay_milliseconds: None,
         verified: None,
         unfit: None,
+        kill_milliseconds: None,
         base_bytes: None,
         message: None,
     }
@@ -206,6 +207,7 @@ pub(crate) fn active_lost(mut seen: Observation) -> Observation {
             verified_head: None,
             verified_at: None,
             unfit_log: None,
+            kill_milliseconds: None,
             message: None,
         })
         .collect();

@@ -20,6 +20,7 @@ mod edits;
 mod encryption;
 mod failover;
 mod initialize;
+mod kill_time;
 mod overview;
 mod policy;
 mod promoting;

@@ -26,6 +26,7 @@ fn one_that_hangs_is_restarted_in_place_and_one_that_hangs_again_hands_over() {
     assert_eq!(report.epoch, epoch, "it was restarted in the same reign");
     assert!(report.message.expect("a message").contains("restarted in place"));
     assert_ne!(pair.a.running_master(), Some(first));
+    println!("its kill took {} ms", report.kill_milliseconds.expect("a kill"));
     pair.client.create_table("between", 2);
     let before = pair.catalog();
 
