@@ -10,6 +10,7 @@ pub mod clock;
 pub mod controller;
 pub mod failover;
 pub mod launcher;
+pub mod metrics;
 pub mod pki;
 pub mod probe;
 pub mod replication;

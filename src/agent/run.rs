@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use axum::Router;
 use futures::{FutureExt as _, Stream, StreamExt as _, stream};
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -64,7 +65,7 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         tracing::warn!("{limit}");
     }
     tokio::select! {
-        result = health::serve(options.health_listen, readiness.clone()) => result,
+        result = health::serve(options.health_listen, readiness.clone(), Router::new()) => result,
         () = follow(&client, &options, &readiness) => Ok(()),
         () = stop.cancelled() => Ok(()),
     }

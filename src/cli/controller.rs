@@ -34,7 +34,7 @@ pub struct ControllerArgs {
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     identity: String,
 
-    /// Address of /health (the process runs) and /ready (nothing is missing, or what).
+    /// Address of /health (the process runs), /ready (nothing is missing, or what) and /metrics (OpenMetrics).
     #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS:PORT")]
     health_listen: SocketAddr,
 }

@@ -44,8 +44,11 @@ pub(crate) async fn act(context: &Context, key: &PairKey, seen: &Seen, action: A
     match action {
         Action::WriteStatus(new) => {
             tracing::debug!(?key, phase = ?new.phase, switch = ?new.switch, "writing the status");
-            status::write(&context.client, pair, *new).await?;
+            let written = status::write(&context.client, pair, *new).await?;
             context.memory.status_written(key);
+            if let Some(after) = &written.status {
+                context.counters.status_written(&key.0, &key.1, pair.status.as_ref(), after);
+            }
             Ok(())
         }
         Action::CreateLease { epoch } => {

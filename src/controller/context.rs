@@ -16,7 +16,7 @@ use super::{
     leases::{LeaseClocks, PairKey},
     report::Reports,
 };
-use crate::{failover::observation::CertificatesSeen, wal::OpId};
+use crate::{failover::observation::CertificatesSeen, metrics::Counters, wal::OpId};
 
 /// What a reconciliation needs.
 pub(crate) struct Context {
@@ -28,6 +28,7 @@ pub(crate) struct Context {
     pub(crate) pods: Store<Pod>,
     pub(crate) stateful_sets: Store<StatefulSet>,
     pub(crate) memory: Memory,
+    pub(crate) counters: Counters,
 }
 
 /// What is worth remembering but may be lost at any time: nothing here is needed to be safe.

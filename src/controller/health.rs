@@ -33,11 +33,11 @@ impl Readiness {
     }
 }
 
-/// Serves the two pages for as long as it is polled.
-pub async fn serve(address: SocketAddr, readiness: Readiness) -> Result<(), Error> {
+/// Serves the two pages, and `more`, for as long as it is polled.
+pub async fn serve(address: SocketAddr, readiness: Readiness, more: Router) -> Result<(), Error> {
     let failed = |source| Error::Listen { address, source };
     let listener = tokio::net::TcpListener::bind(address).await.map_err(failed)?;
-    axum::serve(listener, router(readiness)).await.map_err(failed)
+    axum::serve(listener, router(readiness).merge(more)).await.map_err(failed)
 }
 
 fn router(readiness: Readiness) -> Router {

@@ -10,6 +10,7 @@ pub mod build;
 pub mod certificates;
 mod context;
 pub mod error;
+mod exporter;
 pub mod health;
 mod leader;
 mod leases;

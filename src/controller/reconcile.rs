@@ -1,6 +1,9 @@
 //! One pair: observe, decide, act, until there is nothing left to do at once.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use kube::{Resource as _, ResourceExt as _, core::DeserializeGuard, runtime::controller::Action as Next};
 
@@ -30,7 +33,9 @@ pub(crate) async fn reconcile(pair: Arc<Guarded>, context: Arc<Context>) -> Resu
         publish(&context, pair.object_ref(&()), true, error.label(), error.to_string());
         return Err(error);
     }
+    let begun = Instant::now();
     let looked = look_after(&key, &context).await;
+    context.counters.reconciled(begun.elapsed(), looked.as_ref().err().map(Error::label));
     if let Err(error) = &looked
         && error.class() == Class::OperatorNeeded
     {

@@ -30,6 +30,7 @@ use tokio::sync::broadcast;
 use super::{
     context::{Context, Memory},
     error::{Error, within},
+    exporter::Exporter,
     health::{self, Readiness},
     leader::Candidate,
     leases::{self, LeaseClocks, PairKey},
@@ -49,7 +50,7 @@ pub struct Options {
     pub leader_namespace: String,
     /// Name of this replica among the controllers.
     pub identity: String,
-    /// Where `/health` and `/ready` are served.
+    /// Where `/health`, `/ready` and `/metrics` are served.
     pub health_listen: SocketAddr,
 }
 
@@ -61,6 +62,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Runs until `stop` is done. Leads when no other replica does.
 pub async fn run(client: Client, options: Options, stop: impl Future<Output = ()>) -> Result<(), Error> {
     let readiness = Readiness::default();
+    let exporter = Exporter::default();
     readiness.missing(CRD, "not looked for yet");
     let clocks = Arc::new(LeaseClocks::new());
     let (changed, _) = broadcast::channel(1024);
@@ -71,10 +73,10 @@ pub async fn run(client: Client, options: Options, stop: impl Future<Output = ()
             () = wait_for_crd(&client, &options, &readiness) => {}
             () = &mut stop => return,
         }
-        lead_forever(&client, &options, &clocks, &changed, stop).await;
+        lead_forever(&client, &options, &clocks, &changed, &exporter, stop).await;
     };
     tokio::select! {
-        result = health::serve(options.health_listen, readiness.clone()) => result,
+        result = health::serve(options.health_listen, readiness.clone(), exporter.clone().router()) => result,
         () = leases => Ok(()),
         () = work => Ok(()),
     }
@@ -112,6 +114,7 @@ async fn lead_forever(
     options: &Options,
     clocks: &Arc<LeaseClocks>,
     changed: &broadcast::Sender<PairKey>,
+    exporter: &Exporter,
     mut stop: Pin<&mut impl Future<Output = ()>>,
 ) {
     let mut candidate = Candidate::new(Api::namespaced(client.clone(), &options.leader_namespace), &options.identity);
@@ -122,7 +125,7 @@ async fn lead_forever(
         };
         tokio::select! {
             () = candidate.hold(&mut term) => tracing::warn!("lost the lead"),
-            () = look_after_pairs(client, options, clocks, changed.subscribe()) => {
+            () = look_after_pairs(client, options, clocks, changed.subscribe(), exporter) => {
                 tracing::error!("the controller ended by itself; starting it again");
             }
             () = &mut stop => {
@@ -139,6 +142,7 @@ async fn look_after_pairs(
     options: &Options,
     clocks: &Arc<LeaseClocks>,
     changed: broadcast::Receiver<PairKey>,
+    exporter: &Exporter,
 ) {
     let of_pairs = watcher::Config::default().labels(PAIR_LABEL);
     let (pods, pods_writer) = reflector::store();
@@ -161,8 +165,11 @@ async fn look_after_pairs(
         pods,
         stateful_sets,
         memory: Memory::default(),
+        counters: exporter.counters.clone(),
     });
-    Controller::new(scoped::<Guarded>(client, options), watcher::Config::default())
+    let controller = Controller::new(scoped::<Guarded>(client, options), watcher::Config::default());
+    let _shown = exporter.show(controller.store());
+    controller
         .owns(scoped::<Service>(client, options), of_pairs)
         .owns_stream(stateful_set_events)
         .watches_stream(pod_events, |pod: Pod| pair_of(&pod))

@@ -14,7 +14,7 @@ from kpdemo.client import Client  # noqa: E402
 from kpdemo.cluster import LocalCluster, now_ms  # noqa: E402
 from kpdemo.pair import Pair  # noqa: E402
 from kpdemo.shell import ROOT, Failure, wait_for  # noqa: E402
-from kpdemo.story import Story  # noqa: E402
+from kpdemo.story import OPERATOR_NAMESPACE, Story  # noqa: E402
 
 
 @functools.cache
@@ -64,6 +64,17 @@ def restarts(*pods: str) -> int:
     )
 
 
+def metrics() -> list[str]:
+    """The lines of the leading controller's page of metrics."""
+    operator = functools.partial(cluster().kubectl, "--namespace", OPERATOR_NAMESPACE)
+    pods = operator("get", "pods", "-l", "app.kubernetes.io/name=kudu-pair,app.kubernetes.io/component=controller", "-o", "name").split()
+    for pod in pods:
+        lines = operator("get", "--raw", f"/api/v1/namespaces/{OPERATOR_NAMESPACE}/pods/{pod.removeprefix('pod/')}:8080/proxy/metrics").splitlines()
+        if "kudupair_leader 1" in lines:
+            return lines
+    raise AssertionError(f"no controller of {pods} leads")
+
+
 def refused(manifest: str) -> str:
     """What the API server says to a manifest that it does not take; fails when it does."""
     try:
@@ -74,4 +85,4 @@ def refused(manifest: str) -> str:
     raise AssertionError(f"was taken:\n{manifest}")
 
 
-__all__ = ["ROOT", "client", "cluster", "in_member", "lives", "now_ms", "pair", "refused", "reigns", "restarts", "story", "wait_for"]
+__all__ = ["ROOT", "client", "cluster", "in_member", "lives", "metrics", "now_ms", "pair", "refused", "reigns", "restarts", "story", "wait_for"]

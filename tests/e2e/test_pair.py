@@ -44,6 +44,18 @@ class PairTest(unittest.TestCase):
             self.assertEqual(answer["answer"], "Refused")
             self.assertIn(words, answer["message"])
 
+    def test_2_the_controller_exports_what_it_did(self) -> None:
+        """The page of metrics: the switchovers of the first test, the reign, the lag of a standby."""
+        status = support.pair().status()
+        labels = f'namespace="{support.pair().object()["metadata"]["namespace"]}",pair="demo"'
+        values = dict(line.rsplit(" ", 1) for line in support.metrics() if not line.startswith("#"))
+        standby = next(name for name in support.pair().members() if name != status["active"])
+        completed = values[f'kudupair_switches_total{{{labels},kind="Switchover",outcome="Completed"}}']
+        self.assertGreaterEqual(float(completed), 1)
+        self.assertEqual(float(values[f"kudupair_epoch{{{labels}}}"]), status["epoch"])
+        self.assertEqual(float(values[f'kudupair_active{{{labels},member="{status["active"]}"}}']), 1)
+        self.assertIn(f'kudupair_member_lag_seconds{{{labels},member="{standby}"}}', values)
+
     def test_2_the_stream_is_encrypted_and_a_change_needs_no_new_pod(self) -> None:
         """By default with certificates of the operator; in plain text and back while the same pods go on."""
 

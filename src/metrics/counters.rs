@@ -1,0 +1,98 @@
+//! What this process did since it started.
+
+use std::time::Duration;
+
+use prometheus_client::{
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::ConstGauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+use super::{Labels, pairs::phases};
+use crate::api::{PairStatus, Receipt};
+
+/// What this process did since it started. Clones count together.
+#[derive(Debug, Clone)]
+pub struct Counters {
+    switches: Family<Labels, Counter>,
+    phases: Family<Labels, Histogram, fn() -> Histogram>,
+    reconciliations: Histogram,
+    errors: Family<Labels, Counter>,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            switches: Family::default(),
+            phases: Family::new_with_constructor(durations),
+            reconciliations: durations(),
+            errors: Family::default(),
+        }
+    }
+}
+
+/// Buckets from 10 ms to 41 s.
+fn durations() -> Histogram {
+    Histogram::new(exponential_buckets(0.01, 2.0, 13))
+}
+
+impl Counters {
+    /// A status was written: counts the switch that it ends, if it does.
+    pub fn status_written(&self, namespace: &str, pair: &str, before: Option<&PairStatus>, after: &PairStatus) {
+        let Some(receipt) = ended(before, after) else { return };
+        let mut labels = vec![
+            ("namespace", namespace.to_owned()),
+            ("pair", pair.to_owned()),
+            ("kind", format!("{:?}", receipt.kind)),
+            ("outcome", format!("{:?}", receipt.outcome)),
+        ];
+        self.switches.get_or_create(&labels).inc();
+        labels.pop();
+        for (phase, seconds) in phases(receipt).into_iter().filter(|(_, seconds)| seconds.is_finite()) {
+            let mut labels = labels.clone();
+            labels.push(("phase", phase.to_owned()));
+            self.phases.get_or_create(&labels).observe(seconds);
+        }
+    }
+
+    /// A pair was looked after: how long that took, and the label of what went wrong.
+    pub fn reconciled(&self, took: Duration, error: Option<&'static str>) {
+        self.reconciliations.observe(took.as_secs_f64());
+        if let Some(reason) = error {
+            self.errors.get_or_create(&vec![("reason", reason.to_owned())]).inc();
+        }
+    }
+
+    pub(super) fn register(&self, to: &mut Registry, leads: bool) {
+        to.register(
+            "leader",
+            "1 when this controller leads; only the one that leads knows pairs",
+            ConstGauge::new(i64::from(leads)),
+        );
+        to.register("switches", "Switches that ended under this controller", self.switches.clone());
+        to.register_with_unit(
+            "switch_phase_duration",
+            "How long the phases of the switches that ended under this controller took",
+            Unit::Seconds,
+            self.phases.clone(),
+        );
+        to.register_with_unit(
+            "reconcile_duration",
+            "How long it took to look after a pair once",
+            Unit::Seconds,
+            self.reconciliations.clone(),
+        );
+        to.register("reconcile_errors", "What went wrong when a pair was looked after, by reason", self.errors.clone());
+    }
+}
+
+/// The receipt of the switch that a status ends. One that is amended later ends nothing.
+fn ended<'a>(before: Option<&PairStatus>, after: &'a PairStatus) -> Option<&'a Receipt> {
+    let receipt = after.last_switch.as_ref()?;
+    let known = before.and_then(|before| before.last_switch.as_ref());
+    known.is_none_or(|known| known.finished_at != receipt.finished_at).then_some(receipt)
+}

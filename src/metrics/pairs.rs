@@ -1,0 +1,270 @@
+//! What pairs are like, by their statuses.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use prometheus_client::{
+    collector::Collector,
+    encoding::DescriptorEncoder,
+    metrics::MetricType,
+    registry::Unit::{self, Bytes, Seconds},
+};
+
+use super::Labels;
+use crate::{
+    api::{MemberStatus, PairStatus, Receipt},
+    wal::OpId,
+};
+
+/// A pair and its status.
+#[derive(Debug, Clone)]
+pub struct PairView {
+    /// Where the pair is.
+    pub namespace: String,
+    /// The pair.
+    pub name: String,
+    /// What is known of it.
+    pub status: PairStatus,
+}
+
+/// All pairs, at a scrape.
+#[derive(Debug)]
+pub(super) struct Pairs(pub(super) Vec<PairView>);
+
+/// Labels beside those of the pair, and the value.
+type Sample = (Labels, f64);
+
+/// A gauge of each pair, or of something of each pair.
+struct OfPairs {
+    name: &'static str,
+    unit: Option<Unit>,
+    help: &'static str,
+    samples: fn(&PairStatus) -> Vec<Sample>,
+}
+
+impl Collector for Pairs {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        for OfPairs { name, unit, help, samples } in GAUGES {
+            let mut gauge = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
+            for PairView { namespace, name, status } in &self.0 {
+                for (more, value) in samples(status) {
+                    let mut labels = vec![("namespace", namespace.clone()), ("pair", name.clone())];
+                    labels.extend(more);
+                    gauge.encode_family(&labels)?.encode_gauge(&value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Everything that is told of a pair.
+const GAUGES: &[OfPairs] = &[
+    OfPairs { name: "epoch", unit: None, help: "Number of the active's reign", samples: |status| one(status.epoch) },
+    OfPairs {
+        name: "active",
+        unit: None,
+        help: "1 for the member that serves, or served last",
+        samples: |status| status.active.iter().map(|active| (vec![("member", active.clone())], 1.0)).collect(),
+    },
+    OfPairs {
+        name: "phase",
+        unit: None,
+        help: "1 for the phase that the pair is in",
+        samples: |status| status.phase.iter().map(|phase| (vec![("phase", format!("{phase:?}"))], 1.0)).collect(),
+    },
+    OfPairs {
+        name: "condition",
+        unit: None,
+        help: "1 for the status (True, False or Unknown) that a condition has",
+        samples: conditions,
+    },
+    OfPairs {
+        name: "member_head_index",
+        unit: None,
+        help: "Index of the last operation in a member's log",
+        samples: |status| of_members(status, |member| Some(number(member.head?.index))),
+    },
+    OfPairs {
+        name: "member_lag_ops",
+        unit: None,
+        help: "Operations that a standby is behind the active; no sample while that is unknown",
+        samples: |status| of_members(status, |member| Some(number(member.lag_ops?))),
+    },
+    OfPairs {
+        name: "member_lag",
+        unit: Some(Bytes),
+        help: "Bytes of log that a standby is behind the active, at most; no sample while that is unknown",
+        samples: |status| of_members(status, |member| Some(number(member.lag_bytes?))),
+    },
+    OfPairs {
+        name: "member_lag",
+        unit: Some(Seconds),
+        help: "For how long the oldest operation that a standby lacks has been waiting, at most; no sample while that is unknown",
+        samples: |status| of_members(status, |member| Some(seconds(member.lag_milliseconds?))),
+    },
+    OfPairs {
+        name: "member_lag_sampled_timestamp",
+        unit: Some(Seconds),
+        help: "When the active measured a standby's lag last, in seconds since 1970",
+        samples: |status| of_members(status, |member| Some(time(member.lag_sampled_at.as_ref()?.0))),
+    },
+    OfPairs {
+        name: "member_pending_ops",
+        unit: None,
+        help: "Operations that a standby holds past its base, which a promotion has to replay",
+        samples: |status| of_members(status, |member| Some(number(member.pending_ops?))),
+    },
+    OfPairs {
+        name: "member_predicted_replay",
+        unit: Some(Seconds),
+        help: "How long a promotion of a standby is predicted to replay",
+        samples: |status| of_members(status, |member| Some(seconds(member.predicted_replay_milliseconds?))),
+    },
+    OfPairs {
+        name: "member_kill",
+        unit: Some(Seconds),
+        help: "How long the last kill of a member's kudu-master took; to be compared with spec.failover.killTimeMilliseconds",
+        samples: |status| of_members(status, |member| Some(seconds(member.kill_milliseconds?))),
+    },
+    OfPairs {
+        name: "sync_quorum",
+        unit: None,
+        help: "Standbys that have each acknowledged operation; 0 while the active acknowledges by itself",
+        samples: |status| one(status.sync.as_ref().map_or(0, |sync| i64::from(sync.quorum))),
+    },
+    OfPairs {
+        name: "sync_degraded",
+        unit: None,
+        help: "1 while fewer standbys than the spec asks for have each acknowledged operation",
+        samples: |status| one(status.sync.as_ref().is_some_and(|sync| sync.degraded).into()),
+    },
+    OfPairs {
+        name: "switch_started_timestamp",
+        unit: Some(Seconds),
+        help: "When the switch that is under way was decided, in seconds since 1970; no sample without one",
+        samples: under_way,
+    },
+    OfPairs {
+        name: "receipt_ops_lost",
+        unit: None,
+        help: "Operations that were lost in one of the last ten switches; NaN while that is unknown",
+        samples: |status| of_receipts(status, |receipt| receipt.ops_lost.parse().unwrap_or(f64::NAN)),
+    },
+    OfPairs {
+        name: "receipt_finished_timestamp",
+        unit: Some(Seconds),
+        help: "When one of the last ten switches ended, in seconds since 1970",
+        samples: |status| of_receipts(status, |receipt| time(receipt.finished_at.0)),
+    },
+    OfPairs {
+        name: "receipt_acknowledged_index",
+        unit: None,
+        help: "Index of the last operation that the old active is known to have acknowledged before one of the last ten switches",
+        samples: |status| heads(status, |receipt| receipt.acknowledged_head),
+    },
+    OfPairs {
+        name: "receipt_recorded_index",
+        unit: None,
+        help: "Index of the old active's last known operation in one of the last ten switches",
+        samples: |status| heads(status, |receipt| receipt.recorded_head),
+    },
+    OfPairs {
+        name: "receipt_promoted_index",
+        unit: None,
+        help: "Index of the last operation of the old reign that the new active had in one of the last ten switches",
+        samples: |status| heads(status, |receipt| receipt.promoted_head),
+    },
+    OfPairs {
+        name: "receipt_phase",
+        unit: Some(Seconds),
+        help: "How long a phase of one of the last ten switches took",
+        samples: phases_of_receipts,
+    },
+];
+
+fn one(value: i64) -> Vec<Sample> {
+    vec![(Vec::new(), number(value))]
+}
+
+fn conditions(status: &PairStatus) -> Vec<Sample> {
+    let labels = |type_: &str, status: &str| vec![("type", type_.to_owned()), ("status", status.to_owned())];
+    status.conditions.iter().map(|condition| (labels(&condition.type_, &condition.status), 1.0)).collect()
+}
+
+fn of_members(status: &PairStatus, value: fn(&MemberStatus) -> Option<f64>) -> Vec<Sample> {
+    let sample = |member| Some((vec![("member", MemberStatus::clone(member).name)], value(member)?));
+    status.members.iter().filter_map(sample).collect()
+}
+
+fn under_way(status: &PairStatus) -> Vec<Sample> {
+    let switch = status.switch.iter();
+    let labels = |kind, step| vec![("kind", format!("{kind:?}")), ("step", format!("{step:?}"))];
+    switch.map(|switch| (labels(switch.kind, switch.step), time(switch.started_at.0))).collect()
+}
+
+/// What tells the receipts of a pair apart. A switch that was rolled back has no epoch of its own.
+fn labels_of(receipt: &Receipt) -> Labels {
+    vec![
+        ("epoch", receipt.epoch.to_string()),
+        ("kind", format!("{:?}", receipt.kind)),
+        ("outcome", format!("{:?}", receipt.outcome)),
+        ("to", receipt.to.clone()),
+    ]
+}
+
+/// The receipts, of those with the same labels the newest only: two samples with the same labels break a whole page.
+fn receipts(status: &PairStatus) -> Vec<(Labels, &Receipt)> {
+    let mut receipts: Vec<(Labels, &Receipt)> = Vec::new();
+    for receipt in &status.switches {
+        let labels = labels_of(receipt);
+        if !receipts.iter().any(|(known, _)| *known == labels) {
+            receipts.push((labels, receipt));
+        }
+    }
+    receipts
+}
+
+fn of_receipts(status: &PairStatus, value: fn(&Receipt) -> f64) -> Vec<Sample> {
+    receipts(status).into_iter().map(|(labels, receipt)| (labels, value(receipt))).collect()
+}
+
+fn heads(status: &PairStatus, head: fn(&Receipt) -> Option<OpId>) -> Vec<Sample> {
+    let sample = |(labels, receipt)| Some((labels, number(head(receipt)?.index)));
+    receipts(status).into_iter().filter_map(sample).collect()
+}
+
+fn phases_of_receipts(status: &PairStatus) -> Vec<Sample> {
+    let phases = |(labels, receipt): (Labels, &Receipt)| {
+        phases(receipt).map(|(phase, seconds)| {
+            let mut labels = labels.clone();
+            labels.push(("phase", phase.to_owned()));
+            (labels, seconds)
+        })
+    };
+    receipts(status).into_iter().flat_map(phases).collect()
+}
+
+/// The phases of a switch and how many seconds each took.
+pub(super) fn phases(receipt: &Receipt) -> [(&'static str, f64); 4] {
+    let parsed = |text: &str| text.parse().unwrap_or(f64::NAN);
+    [
+        ("detect", parsed(&receipt.detect_seconds)),
+        ("fence", parsed(&receipt.fence_seconds)),
+        ("replay", parsed(&receipt.replay_seconds)),
+        ("repoint", parsed(&receipt.repoint_seconds)),
+    ]
+}
+
+/// Exact up to 2^53, far above what a pair counts.
+fn number(value: i64) -> f64 {
+    value as f64
+}
+
+fn seconds(milliseconds: i64) -> f64 {
+    number(milliseconds) / 1000.0
+}
+
+fn time(at: Timestamp) -> f64 {
+    at.as_duration().as_secs_f64()
+}
