@@ -10,10 +10,14 @@ use crate::api::RESERVED_FLAGS;
 /// the same work again. A standby's pending operations are bounded elsewhere: this is the net below.
 pub const CATCHUP_TIMEOUT_MS: u32 = 600_000;
 
-/// How long kudu-master may look for the metadata service of a cloud, which it does at every start and waits for, even with a
-/// time source that does not use it. Where nothing answers, Kudu's default of 1000 ms is two thirds of a promotion; a
-/// metadata service is on the same machine and answers in a few milliseconds. A user's own value wins.
-const CLOUD_METADATA_TIMEOUT_MS: u32 = 100;
+/// How long kudu-master may look for the metadata service of a cloud. It does that at every start and waits for it, even with a
+/// time source that does not use it, and where nothing answers Kudu's default of 1000 ms is two thirds of a promotion. A user's own
+/// value wins.
+const CLOUD_METADATA_TIMEOUT_MS: u32 = 10;
+
+/// The same with `--time_source=auto`, the only one that uses what is found. A metadata service is on the same machine and answers in
+/// a few milliseconds.
+const CLOUD_METADATA_TIMEOUT_AUTO_MS: u32 = 100;
 
 /// After so long a new master makes the tablets anew of a table that was being created when the old one ended and whose tablet
 /// servers had not been told yet. Kudu's default of 30 s is all the time that a client gives to a creation, which then
@@ -114,7 +118,7 @@ pub fn master_args(
     at: &Addresses,
     gated: bool,
 ) -> Vec<String> {
-    let mut args = defaults();
+    let mut args = defaults(user);
     args.extend_from_slice(user);
     args.extend(operators_args(wal, data));
     if gated {
@@ -136,7 +140,7 @@ pub fn master_args(
 
 /// The arguments of the master that makes a new catalog: nobody can know its port.
 pub fn formatting_args(user: &[String], wal: &Path, data: &Path) -> Vec<String> {
-    let mut args = defaults();
+    let mut args = defaults(user);
     args.extend_from_slice(user);
     args.extend(operators_args(wal, data));
     args.extend(
@@ -153,9 +157,12 @@ pub fn formatting_args(user: &[String], wal: &Path, data: &Path) -> Vec<String> 
 }
 
 /// Flags for which the operator has a better default than Kudu, and the user the last word.
-fn defaults() -> Vec<String> {
+fn defaults(user: &[String]) -> Vec<String> {
+    let time_source = user.iter().rfind(|flag| name_of(flag).as_deref() == Some("time_source"));
+    let auto = time_source.is_some_and(|flag| flag.ends_with("=auto"));
+    let metadata_timeout_ms = if auto { CLOUD_METADATA_TIMEOUT_AUTO_MS } else { CLOUD_METADATA_TIMEOUT_MS };
     vec![
-        format!("--cloud_metadata_server_request_timeout_ms={CLOUD_METADATA_TIMEOUT_MS}"),
+        format!("--cloud_metadata_server_request_timeout_ms={metadata_timeout_ms}"),
         format!("--tablet_creation_timeout_ms={TABLET_CREATION_TIMEOUT_MS}"),
     ]
 }
@@ -242,6 +249,17 @@ mod tests {
         let last = args.iter().rposition(|arg| arg.starts_with("--unlock_experimental_flags")).unwrap();
         assert_eq!(args[last], "--unlock_experimental_flags");
         assert!(args.contains(&"--webserver_interface=::1".to_owned()));
+    }
+
+    #[rstest]
+    #[case(&[], "10")]
+    #[case(&["--time_source=system_unsync"], "10")]
+    #[case(&["--time-source=auto"], "100")]
+    #[case(&["--time_source=auto", "--time_source=system"], "10")]
+    fn the_metadata_service_is_waited_for_where_its_clock_is_used(#[case] user: &[&str], #[case] expected_ms: &str) {
+        let user: Vec<_> = user.iter().map(|flag| (*flag).to_owned()).collect();
+        let args = formatting_args(&user, Path::new("/w"), Path::new("/d"));
+        assert_eq!(args[0], format!("--cloud_metadata_server_request_timeout_ms={expected_ms}"));
     }
 
     #[test]
