@@ -19,3 +19,4 @@ pub mod telemetry;
 pub mod volume;
 pub mod wal;
 pub mod waldir;
+mod watching;

@@ -34,6 +34,7 @@ use crate::{
         Error,
         health::{self, Readiness},
     },
+    watching,
 };
 
 /// How an agent runs.
@@ -48,9 +49,6 @@ pub struct Options {
 /// Names under which readiness speaks.
 const ROUTES: &str = "Services and EndpointSlices";
 const FLOWS: &str = "connection tracking";
-/// After so long without a word a watch is begun anew, in seconds: an API server that went silent with the active must not keep
-/// the agent from hearing of the new one from another.
-const WATCH_SECONDS: u32 = 30;
 /// How long to wait when the kernel does not do what it is asked.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
@@ -115,7 +113,7 @@ where
         None => Api::all(client.clone()),
     };
     let (store, writer) = reflector::store();
-    let events = watcher(api, watcher::Config::default().labels(PAIR_LABEL).timeout(WATCH_SECONDS)).default_backoff();
+    let events = watcher(api, watching::config().labels(PAIR_LABEL)).backoff(watching::backoff());
     let changes = events.reflect(writer).map(|event| {
         if let Err(error) = event {
             tracing::warn!(%error, "cannot watch {}; trying again", K::plural(&()));

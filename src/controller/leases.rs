@@ -24,6 +24,7 @@ use crate::{
         tenure,
     },
     wal::OpId,
+    watching,
 };
 
 /// Namespace and name of a pair.
@@ -107,7 +108,7 @@ pub(crate) fn fenced(lease: &Lease, epoch: i64) -> Lease {
 /// The watch brings changes at once. The list once a second is what shows that the absence of changes is not the absence
 /// of a connection.
 pub(crate) async fn watch(api: Api<Lease>, clocks: &LeaseClocks, changed: broadcast::Sender<PairKey>) {
-    let events = watcher(api.clone(), watcher::Config::default().labels(names::PAIR_LABEL)).default_backoff();
+    let events = watcher(api.clone(), watching::config().labels(names::PAIR_LABEL)).backoff(watching::backoff());
     let watched = events.map(|event| Look::Event(Box::new(event)));
     let every = tokio::time::interval(LOOK_IN_PEACE);
     let listed = stream::unfold((every, api), |(mut every, api)| async move {

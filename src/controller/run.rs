@@ -37,7 +37,10 @@ use super::{
     reconcile::{Guarded, on_error, reconcile},
     report::Reports,
 };
-use crate::api::names::{FIELD_MANAGER, PAIR_LABEL};
+use crate::{
+    api::names::{FIELD_MANAGER, PAIR_LABEL},
+    watching,
+};
 
 /// How a controller runs.
 #[derive(Debug, Clone)]
@@ -144,15 +147,15 @@ async fn look_after_pairs(
     changed: broadcast::Receiver<PairKey>,
     exporter: &Exporter,
 ) {
-    let of_pairs = watcher::Config::default().labels(PAIR_LABEL);
+    let of_pairs = watching::config().labels(PAIR_LABEL);
     let (pods, pods_writer) = reflector::store();
     let (stateful_sets, stateful_sets_writer) = reflector::store();
     let pod_events = watcher(scoped::<Pod>(client, options), of_pairs.clone())
-        .default_backoff()
+        .backoff(watching::backoff())
         .reflect(pods_writer)
         .touched_objects();
     let stateful_set_events = watcher(scoped::<StatefulSet>(client, options), of_pairs.clone())
-        .default_backoff()
+        .backoff(watching::backoff())
         .reflect(stateful_sets_writer)
         .touched_objects();
     let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(options.identity.clone()) };
@@ -167,7 +170,8 @@ async fn look_after_pairs(
         memory: Memory::default(),
         counters: exporter.counters.clone(),
     });
-    let controller = Controller::new(scoped::<Guarded>(client, options), watcher::Config::default());
+    let controller =
+        Controller::new(scoped::<Guarded>(client, options), watching::config()).trigger_backoff(watching::backoff());
     let _shown = exporter.show(controller.store());
     controller
         .owns(scoped::<Service>(client, options), of_pairs)

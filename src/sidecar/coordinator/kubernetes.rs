@@ -41,6 +41,7 @@ use crate::{
         security::{LinkSecurity, SecurityKeeper, Source},
     },
     wal::OpId,
+    watching,
 };
 
 /// Orders from the pair's status; the Lease in the API server.
@@ -401,8 +402,8 @@ fn set<T: PartialEq>(sender: &watch::Sender<T>, value: T) {
 
 /// Turns each state of the pair into this member's order.
 async fn follow_pair(pairs: Api<KuduMasterPair>, pair: String, heard: Heard) {
-    let config = watcher::Config::default().fields(&format!("metadata.name={pair}"));
-    let mut changes = watcher(pairs, config).default_backoff().applied_objects().boxed();
+    let config = watching::config().fields(&format!("metadata.name={pair}"));
+    let mut changes = watcher(pairs, config).backoff(watching::backoff()).applied_objects().boxed();
     loop {
         match changes.try_next().await {
             Ok(Some(object)) => heard.pass_on(&object),
