@@ -404,7 +404,7 @@ impl Acknowledgement {
         let Some(stands) = self.may_stand.last() else { return Some(SyncRecord::none(self.epoch)) };
         let stands = stands.clone().unwrap_or_else(|| SyncRecord::none(self.epoch));
         let stays = |member: &String| !self.is_to_leave(member, &stands);
-        let joins = |member: &String| self.is_caught_up(member);
+        let joins = |member: &String| self.is_caught_up(member) && !self.keeps_waiting(member, |_| true);
         let members: BTreeSet<_> = stands
             .members
             .iter()
@@ -453,13 +453,16 @@ impl Acknowledgement {
             Rule::Async | Rule::All => false,
             Rule::Any(count) => record.members.len() > count,
         } || self.policy.when_unavailable == WhenUnavailable::Degrade;
-        let overdue = self.overdue().any(|covers| {
-            let opening = matches!(covers, Covers::Opening(_));
-            (opening || dispensable) && !self.has(member, covers.shows())
-        });
+        let overdue = self.keeps_waiting(member, |covers| dispensable || matches!(covers, Covers::Opening(_)));
         let gone = standby.gone_since.is_some_and(|since| self.now >= since.saturating_add(self.policy.timeout));
         let quorum_remains = matches!(self.policy.rule, Rule::Any(count) if record.members.len() > count);
         overdue || gone && quorum_remains
+    }
+
+    /// Whether one such has waited for too long that a standby does not have. Its stream may still be there: a peer that went silent is
+    /// given up later than operations may wait, and must not count again meanwhile.
+    fn keeps_waiting(&self, member: &str, such: impl Fn(&Covers) -> bool) -> bool {
+        self.overdue().any(|covers| such(&covers) && !self.has(member, covers.shows()))
     }
 
     /// What has waited for too long.

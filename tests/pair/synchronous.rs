@@ -125,6 +125,25 @@ fn degrade_acknowledges_after_the_timeout_and_says_so_until_the_standby_is_back(
 }
 
 #[test]
+fn degrade_does_not_wait_for_the_end_of_a_silent_standbys_stream() {
+    let replication = serde_json::json!({
+        "acknowledgement": { "mode": "All" }, "whenUnavailable": "Degrade", "timeoutMilliseconds": 1000
+    });
+    let group = Group::running(2, &replication);
+    for round in 0..4 {
+        // It keeps its connection and says nothing more, as behind a network that swallows everything.
+        group.members[1].freeze_sidecar();
+        group.client.create_table(&format!("alone-{round}"), 2);
+        let alone = record(&group.active().status());
+        assert!(alone.degraded && alone.members.is_empty(), "{alone:?}");
+        assert!(!group.active().sidecar_log().contains("nothing was heard for"), "it waited for the stream's end");
+        group.members[1].wake_sidecar();
+        group.wait_until_in_sync();
+    }
+    group.check();
+}
+
+#[test]
 fn a_master_that_crashes_opens_again_without_its_standby_and_acknowledges_nothing() {
     let mut group = Group::running(2, &serde_json::json!({ "acknowledgement": { "mode": "All" } }));
     group.client.create_table("before", 2);

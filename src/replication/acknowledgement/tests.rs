@@ -163,6 +163,18 @@ fn degrading_is_written_before_the_first_operation_is_permitted() {
 }
 
 #[test]
+fn a_silent_standby_whose_stream_is_still_there_does_not_count_again() {
+    let mut reign = Reign::in_sync(Rule::All, &["b"], WhenUnavailable::Degrade);
+    reign.ask(1, 11);
+    reign.pass(10);
+    reign.stands(&record(&[], 0, true));
+    reign.pass(1);
+    assert_eq!(reign.permitted, [1]);
+    reign.acknowledge("b", 11);
+    reign.stands(&record(&["b"], 1, false));
+}
+
+#[test]
 fn while_a_standby_returns_both_records_count() {
     let mut reign = Reign::in_sync(Rule::All, &["b"], WhenUnavailable::Degrade);
     reign.leave("b");
