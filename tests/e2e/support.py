@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import sys
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from kpdemo.pair import Pair  # noqa: E402
 from kpdemo.shell import ROOT, Failure, wait_for  # noqa: E402
 from kpdemo.story import OPERATOR_NAMESPACE, Story  # noqa: E402
 
+# What the pair begins with, and is upgraded from.
+OLDER_KUDU = "1.17.1"
+
 
 @functools.cache
 def cluster() -> LocalCluster:
@@ -27,9 +31,9 @@ def cluster() -> LocalCluster:
 
 @functools.cache
 def story() -> Story:
-    """A pair that runs, tablet servers, a client that watches."""
+    """A pair that runs an older Kudu, tablet servers, a client that watches."""
     told = Story(cluster())
-    told.make_pair()
+    told.make_pair({"kudu": {"version": OLDER_KUDU, "image": cluster().load_kudu(OLDER_KUDU)}})
     told.make_tables()
     return told
 
@@ -64,6 +68,15 @@ def restarts(*pods: str) -> int:
     )
 
 
+def kudu_images() -> set[str]:
+    """Images of the pair's masters, in the pods that are there and ready."""
+    pods = json.loads(cluster().kubectl("get", "pods", "-l", "kudupair.io/pair=demo", "-o", "json"))["items"]
+    ready = [pod for pod in pods if all(one["ready"] for one in pod["status"].get("containerStatuses", [{"ready": False}]))]
+    if len(ready) < len(pair().members()):
+        return set()
+    return {one["image"] for pod in ready for one in pod["spec"]["containers"] if one["name"] == "kudu-master"}
+
+
 def metrics() -> list[str]:
     """The lines of the leading controller's page of metrics."""
     operator = functools.partial(cluster().kubectl, "--namespace", OPERATOR_NAMESPACE)
@@ -85,4 +98,4 @@ def refused(manifest: str) -> str:
     raise AssertionError(f"was taken:\n{manifest}")
 
 
-__all__ = ["ROOT", "client", "cluster", "in_member", "lives", "metrics", "now_ms", "pair", "refused", "reigns", "restarts", "story", "wait_for"]
+__all__ = ["ROOT", "client", "cluster", "in_member", "kudu_images", "lives", "metrics", "now_ms", "pair", "refused", "reigns", "restarts", "story", "wait_for"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import unittest
 
@@ -16,6 +17,21 @@ class PairTest(unittest.TestCase):
 
     def setUp(self) -> None:
         support.pair().wait_running(timeout_s=240)
+
+    def test_0_kudu_is_upgraded_without_a_failover(self) -> None:
+        """The standby first, then a switchover, then the old active; no client is shown an error."""
+        before, begun = support.pair().status(), now_ms()
+        kudu = {"version": "1.18.1", "image": support.cluster().kudu_image}
+        support.cluster().kubectl("patch", "kmp", "demo", "--type=merge", "--patch", json.dumps({"spec": {"kudu": kudu}}))
+        wait_for("every member to run the new version", lambda: support.kudu_images() == {kudu["image"]}, timeout_s=240)
+        after = support.pair().wait_running(timeout_s=240)
+        self.assertEqual([receipt["kind"] for receipt in after["switches"]], ["Switchover", "Initialize"], after["switches"])
+        self.assertNotEqual(after["active"], before["active"])
+        self.assertEqual(after["lastSwitch"]["opsLost"], "0")
+        support.client().wait_quiet(now_ms())
+        for kind, seen in support.client().outages(begun, now_ms()).items():
+            print(f"   {kind}: longest outage {seen['seconds']} s")
+            self.assertEqual(seen["errors"], [], f"{kind} was shown an error")
 
     def test_1_switchovers_lose_nothing_and_show_no_error(self) -> None:
         """Ten planned switches: no op lost, no error shown; how long each kind of operation waited is printed."""

@@ -113,6 +113,11 @@ class LocalCluster(Cluster):
         operator = run(IMAGES, "build", "operator", program()).split()[-1]
         show(LOCAL, "load-image", operator, *archives)
 
+    def load_kudu(self, version: str) -> str:
+        """Brings another version of Kudu to the nodes, and returns its image's name."""
+        show(LOCAL, "load-image", run(IMAGES, "build", "kudu", version).split()[-1])
+        return f"kudu-pair/kudu:{version}"
+
     def end(self) -> None:
         show(LOCAL, "down")
 
