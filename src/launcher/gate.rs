@@ -154,7 +154,7 @@ mod tests {
             .collect();
         assert_eq!(undefined, [(b"__errno_location".as_slice(), object::elf::STB_WEAK)]);
         let exported: Vec<_> = file.exports().unwrap().iter().map(|export| export.name().to_owned()).collect();
-        assert_eq!(exported, [b"fdatasync"]);
+        assert_eq!(exported, [b"fdatasync".as_slice(), b"rename"]);
         let relocations = sections.iter().filter_map(|section| section.rela(endian, BYTES).unwrap());
         for relocation in relocations.flat_map(|(relocations, _)| relocations) {
             let kind = relocation.r_type(endian, false);

@@ -8,7 +8,8 @@
 //!
 //! - The real call and the sidecar's work overlap: the sidecar is told first.
 //! - While Kudu rewrites its log at a start, the folder `<tablet>.recovery` is there. Nothing is acknowledged to anybody then,
-//!   and nothing is held back.
+//!   and nothing is held back. Nothing is synced either, one operation at a time: **the folder with the old log is only renamed, which is
+//!   how Kudu begins to delete it, once all of the new log is on the disk** (`rename` is taken the place of too).
 //! - Each call has a connection of its own and there is no state in memory, so any number of threads may be here at once.
 //! - A failed sync is returned as it is, at once.
 //!
@@ -25,6 +26,8 @@ use sys::{Fd, Text};
 const CATALOG: &[u8] = b"/wals/00000000000000000000000000000000/wal-";
 /// How much of [`CATALOG`] names a segment in the folder, and not the folder.
 const SEGMENT: usize = b"/wal-".len();
+/// How the names of segments begin.
+const SEGMENT_NAME: &[u8] = b"wal-";
 /// What Kudu calls the old log's folder while it writes the new one.
 const RECOVERY: &[u8] = b".recovery";
 /// The environment variable with the path of the sidecar's socket.
@@ -41,26 +44,57 @@ const PAUSE_NS: i64 = 10_000_000;
 pub extern "C" fn fdatasync(fd: i32) -> i32 {
     let mut path = Text::new();
     match Segment::of(fd, &mut path) {
+        Some(segment) if segment.is_rewritten => 0,
         Some(segment) => gated(fd, segment),
         None => sys::done(sys::fdatasync(fd)),
     }
 }
 
-/// A segment of the catalog's live log.
+/// `rename` of the C library.
+///
+/// # Safety
+///
+/// As for the C library's: both point at texts that end with a zero byte.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rename(from: *const u8, to: *const u8) -> i32 {
+    let mut path = Text::new();
+    // SAFETY: the caller says so.
+    if unsafe { path.copy(from) }.is_some() && old_log(&mut path).is_some() {
+        let synced = sys::sync_all_in(&path, SEGMENT_NAME);
+        if synced < 0 {
+            return sys::done(synced);
+        }
+    }
+    sys::done(sys::rename(from, to))
+}
+
+/// Turns the path of the catalog's old log into that of the new one; none for any other path.
+fn old_log(path: &mut Text) -> Option<()> {
+    let length = path.bytes().len().checked_sub(RECOVERY.len())?;
+    let is_old = begins_with(path.bytes().get(length..)?, RECOVERY);
+    path.truncate(length);
+    let folder = CATALOG.get(..CATALOG.len() - SEGMENT)?;
+    let is_catalog = find(path.bytes(), folder)? + folder.len() == length;
+    (is_old && is_catalog).then_some(())
+}
+
+/// A segment of the catalog's log.
 #[derive(Clone, Copy)]
 struct Segment {
     number: u64,
+    /// Whether Kudu is writing it from an old log, which is still there.
+    is_rewritten: bool,
 }
 
 impl Segment {
-    /// The segment that `fd` is, when its syncs are held back.
+    /// The segment that `fd` is.
     fn of(fd: i32, path: &mut Text) -> Option<Self> {
         sys::path_of(fd, path)?;
         let at = find(path.bytes(), CATALOG)?;
         let number = digits(path.bytes().get(at + CATALOG.len()..)?)?;
         path.truncate(at + CATALOG.len() - SEGMENT);
         path.push(RECOVERY)?;
-        if sys::exists(path) { None } else { Some(Self { number }) }
+        Some(Self { number, is_rewritten: sys::exists(path) })
     }
 }
 

@@ -17,7 +17,10 @@ const SOCKET: usize = 41;
 const CONNECT: usize = 42;
 const SENDTO: usize = 44;
 const RECVFROM: usize = 45;
+const FSYNC: usize = 74;
 const FDATASYNC: usize = 75;
+const RENAME: usize = 82;
+const GETDENTS64: usize = 217;
 const EXIT_GROUP: usize = 231;
 const OPENAT: usize = 257;
 const READLINKAT: usize = 267;
@@ -25,10 +28,14 @@ const FACCESSAT: usize = 269;
 
 const AT_FDCWD: usize = -100_isize as usize;
 const O_CLOEXEC: usize = 0o2_000_000;
+const O_DIRECTORY: usize = 0o200_000;
 const AF_UNIX: usize = 1;
 const SOCK_STREAM: usize = 1;
 const SOCK_CLOEXEC: usize = 0o2_000_000;
 const MSG_NOSIGNAL: usize = 0x4000;
+/// Where the length of a record of `getdents64` is, in it, and where its name begins.
+const DIRENT_LENGTH: usize = 16;
+const DIRENT_NAME: usize = 19;
 /// Longest path, and longest value of a variable, that is understood.
 const LONGEST: usize = 1024;
 /// Longest path of a socket, with the zero byte behind it.
@@ -83,6 +90,48 @@ pub(crate) fn fdatasync(fd: i32) -> isize {
     call(FDATASYNC, [fd as usize, 0, 0, 0, 0, 0])
 }
 
+/// The real call.
+pub(crate) fn rename(from: *const u8, to: *const u8) -> isize {
+    call(RENAME, [from as usize, to as usize, 0, 0, 0, 0])
+}
+
+/// Brings every file of a folder whose name begins with `prefix` to the disk, and then the folder. Stops at the first error, which is
+/// returned below zero.
+pub(crate) fn sync_all_in(folder: &Text, prefix: &[u8]) -> isize {
+    let opened = call(OPENAT, [AT_FDCWD, folder.address(), O_DIRECTORY | O_CLOEXEC, 0, 0, 0]);
+    let Some(folder) = Fd::new(opened) else { return opened };
+    let mut names = Text::new();
+    loop {
+        let length = call(GETDENTS64, [folder.0, names.address(), LONGEST, 0, 0, 0]);
+        let Ok(filled) = usize::try_from(length) else { return length };
+        if filled == 0 {
+            return call(FSYNC, [folder.0, 0, 0, 0, 0, 0]);
+        }
+        names.truncate(filled);
+        let mut at = 0;
+        while at < filled {
+            let record = names.bytes().get(at..).unwrap_or_default();
+            let (Some(low), Some(high)) = (record.get(DIRENT_LENGTH), record.get(DIRENT_LENGTH + 1)) else { return -EIO };
+            if record.get(DIRENT_NAME..).is_some_and(|name| super::begins_with(name, prefix)) {
+                let synced = sync_in(&folder, names.address() + at + DIRENT_NAME);
+                if synced < 0 {
+                    return synced;
+                }
+            }
+            at += usize::from(u16::from_ne_bytes([*low, *high])).max(DIRENT_NAME);
+        }
+    }
+}
+
+/// Brings the file of a folder to the disk whose name, with a zero byte behind it, is at `name`.
+fn sync_in(folder: &Fd, name: usize) -> isize {
+    let opened = call(OPENAT, [folder.0, name, O_CLOEXEC, 0, 0, 0]);
+    match Fd::new(opened) {
+        Some(file) => call(FDATASYNC, [file.0, 0, 0, 0, 0, 0]),
+        None => opened,
+    }
+}
+
 /// This process's id.
 pub(crate) fn process() -> u32 {
     call(GETPID, [0; 6]) as u32
@@ -123,6 +172,24 @@ impl Text {
             self.truncate(self.length + 1);
         }
         Some(())
+    }
+
+    /// Adds the bytes before a zero byte; none when they are too many.
+    ///
+    /// # Safety
+    ///
+    /// There is such a byte, and all before it can be read.
+    pub(crate) unsafe fn copy(&mut self, text: *const u8) -> Option<()> {
+        let mut at = text;
+        loop {
+            // SAFETY: the caller says so, and the byte before was not zero.
+            match unsafe { at.read() } {
+                0 => return Some(()),
+                byte => self.push(&[byte])?,
+            }
+            // SAFETY: as above.
+            at = unsafe { at.add(1) };
+        }
     }
 
     fn address(&self) -> usize {

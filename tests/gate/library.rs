@@ -108,6 +108,57 @@ fn a_sync_that_fails_says_so_at_once() {
     desk.next();
 }
 
+/// A program that renames a folder and says why when it cannot.
+fn rename(folder: &Path, from: &Path, to: &Path) -> Output {
+    let mut command = Command::new("python3");
+    command.args(["-c", "import os, sys; os.rename(sys.argv[1], sys.argv[2])"]).arg(from).arg(to);
+    preload(&mut command, folder);
+    command.output().expect("python3")
+}
+
+#[test]
+fn the_old_log_goes_only_once_the_new_one_is_on_the_disk() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    install(folder);
+    let log = log(folder);
+    let [recovery, gone] = ["recovery", "recovery-1"].map(|name| log.with_extension(name));
+    fs::create_dir(&recovery).expect("a folder");
+    succeeds(write_and_sync(folder, &log.join("wal-000000001")));
+    // A pipe cannot be synced.
+    let segment = log.join("wal-000000002");
+    assert!(Command::new("mkfifo").arg(&segment).status().expect("mkfifo").success());
+    let pipe = fs::File::options().read(true).write(true).open(&segment).expect("a pipe");
+    let output = rename(folder, &recovery, &gone);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("Invalid argument"), "{}: {said}", output.status);
+    assert!(recovery.exists() && !gone.exists(), "the old log is gone and the new one is not on the disk");
+    drop(pipe);
+    fs::remove_file(&segment).expect("a pipe");
+    let output = rename(folder, &recovery, &gone);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!recovery.exists() && gone.exists());
+}
+
+#[test]
+fn other_folders_are_renamed_as_ever() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    install(folder);
+    let log = log(folder);
+    fs::write(log.join("wal-000000001"), b"").expect("a file");
+    // How Kudu begins to rewrite its log.
+    let recovery = log.with_extension("recovery");
+    assert!(rename(folder, &log, &recovery).status.success());
+    assert!(recovery.join("wal-000000001").exists());
+    let [one, other] = ["wals/0123456789abcdef0123456789abcdef.recovery", "elsewhere"].map(|name| folder.join(name));
+    fs::create_dir(&one).expect("a folder");
+    assert!(rename(folder, &one, &other).status.success());
+    let output = rename(folder, &one, &other);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("No such file"), "{said}");
+}
+
 #[test]
 fn a_gate_that_was_not_told_whom_to_ask_fails() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -149,3 +149,26 @@ fn a_start_is_not_held_back_before_the_new_term_is_opened() {
     kudu::wait_for("the new term", || master.log().no_ops.iter().any(|one| one.id == no_op.id && one.committed));
     drop(master.kill());
 }
+
+/// What the dynamic loader says of each symbol that it binds for kudu-master.
+#[test]
+fn kudu_syncs_and_renames_through_the_gate() {
+    let (master, _desk) = begin();
+    let home = master.kill();
+    let bindings = home.path().join("bindings");
+    let mut command = Gated::command(&home);
+    command.env("LD_DEBUG", "bindings").env("LD_DEBUG_OUTPUT", &bindings);
+    let mut process = command.spawn().expect("kudu-master");
+    let told = bindings.with_extension(process.id().to_string());
+    let is_bound = |symbol: &str| {
+        let text = fs::read_to_string(&told).unwrap_or_default();
+        let symbol = format!("`{symbol}'");
+        text.lines()
+            .any(|line| line.contains("libkudu_util.so") && line.contains("sync_gate.so") && line.contains(&symbol))
+    };
+    for symbol in ["rename", "fdatasync"] {
+        kudu::wait_for(symbol, || is_bound(symbol));
+    }
+    process.kill().expect("a process");
+    process.wait().expect("a process");
+}
