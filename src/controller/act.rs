@@ -18,7 +18,7 @@ use super::{
     certificates,
     context::{Applied, Context},
     error::{Error, within},
-    leases::{self, PairKey},
+    leases::PairKey,
     observe::Seen,
     status,
 };
@@ -30,6 +30,7 @@ use crate::{
     failover::{
         action::{Action, PairEvent},
         observation::CertificatesSeen,
+        tenure,
     },
 };
 
@@ -90,7 +91,7 @@ async fn fence(context: &Context, key: &PairKey, seen: &Seen, resource_version: 
         return Err(Error::Conflict { what: what() });
     }
     tracing::info!(?key, epoch, holder = ?lease.spec.as_ref().map(|spec| &spec.holder_identity), "fencing the Lease");
-    let fenced = leases::fenced(lease, epoch);
+    let fenced = tenure::fenced(lease, epoch);
     let written =
         within(WRITE, "fence the Lease", api(context, key).replace(&names::lease(&key.1), &params(), &fenced)).await?;
     context.leases.look(&written);

@@ -88,21 +88,6 @@ pub(crate) fn read(lease: &Lease, unchanged_for: Duration) -> Result<LeaseSeen, 
     })
 }
 
-/// The Lease with its holder put off: held by nobody, for a new epoch. In the version that was read, so that a renewal
-/// that came first makes this a conflict.
-pub(crate) fn fenced(lease: &Lease, epoch: i64) -> Lease {
-    let mut lease = lease.clone();
-    let annotations = lease.metadata.annotations.get_or_insert_default();
-    annotations.insert(names::EPOCH_ANNOTATION.to_owned(), epoch.to_string());
-    annotations.remove(names::FINAL_HEAD_ANNOTATION);
-    let spec = lease.spec.get_or_insert_default();
-    spec.holder_identity = None;
-    spec.acquire_time = None;
-    spec.renew_time = None;
-    spec.lease_transitions = Some(spec.lease_transitions.unwrap_or(0).saturating_add(1));
-    lease
-}
-
 /// Watches all pairs' Leases for as long as it is polled: keeps the clocks, and tells of each Lease that changed hands.
 ///
 /// The watch brings changes at once. The list once a second is what shows that the absence of changes is not the absence

@@ -116,6 +116,18 @@ pub fn held(mut lease: Lease, identity: &str, now: MicroTime, lease_duration_mil
     lease
 }
 
+/// Whether a Lease is still what its holder for `epoch` took: what it may renew, and where it may change its promise.
+///
+/// # Errors
+/// Who has it instead: then the reign is over.
+pub fn is_held(lease: &LeaseView, identity: &str, epoch: i64) -> Result<(), String> {
+    if lease.holder.as_deref() == Some(identity) && lease.epoch == epoch {
+        return Ok(());
+    }
+    let holder = lease.holder.as_deref().unwrap_or("nobody");
+    Err(format!("it is held by {holder} for epoch {}", lease.epoch))
+}
+
 /// What the Lease says of its holder's standbys.
 ///
 /// # Errors
@@ -144,6 +156,21 @@ pub fn promised_so_far(lease: Lease, epoch: i64, synchronous: bool) -> Lease {
         (true, Ok(None) | Err(_)) => promised(lease, Some(&SyncRecord::none(epoch))),
         (false, _) => promised(lease, None),
     }
+}
+
+/// The Lease with its holder put off: held by nobody, for a new epoch. In the version that was read, so that a renewal
+/// that came first makes this a conflict.
+pub fn fenced(lease: &Lease, epoch: i64) -> Lease {
+    let mut lease = lease.clone();
+    let annotations = lease.metadata.annotations.get_or_insert_default();
+    annotations.insert(EPOCH_ANNOTATION.to_owned(), epoch.to_string());
+    annotations.remove(FINAL_HEAD_ANNOTATION);
+    let spec = lease.spec.get_or_insert_default();
+    spec.holder_identity = None;
+    spec.acquire_time = None;
+    spec.renew_time = None;
+    spec.lease_transitions = Some(spec.lease_transitions.unwrap_or(0).saturating_add(1));
+    lease
 }
 
 /// The Lease with those who may take it after its holder.

@@ -161,21 +161,21 @@ pub enum Action {
 }
 
 /// A standby as its streams show it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Standby {
     connection: u64,
     head: OpId,
     gone_since: Option<Duration>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Waiting {
     covers: Covers,
     since: Duration,
 }
 
 /// The state of one reign.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Acknowledgement {
     epoch: i64,
     policy: Policy,

@@ -188,10 +188,8 @@ impl KubernetesCoordinator {
             Ok(None) => return (Outcome::NotWritten, Some(SidecarError::Coordinator("there is no Lease".to_owned()))),
             Err(error) => return (Outcome::NotWritten, Some(error)),
         };
-        let view = LeaseView::of(&lease);
-        if view.holder.as_deref() != Some(identity) || view.epoch != epoch {
-            let error = SidecarError::Coordinator("the Lease is no longer this member's".to_owned());
-            return (Outcome::NotWritten, Some(error));
+        if let Err(reason) = tenure::is_held(&LeaseView::of(&lease), identity, epoch) {
+            return (Outcome::NotWritten, Some(SidecarError::Coordinator(format!("the Lease is lost: {reason}"))));
         }
         match self.replace(&tenure::promised(lease, record)).await {
             Ok(()) => (Outcome::Written, None),
@@ -236,10 +234,8 @@ impl KubernetesCoordinator {
         let Some(lease) = self.get().await? else {
             return Ok(Renewal::Lost("the pair's Lease was deleted".to_owned()));
         };
-        let view = LeaseView::of(&lease);
-        if view.holder.as_deref() != Some(identity) || view.epoch != epoch {
-            let holder = view.holder.unwrap_or_else(|| "nobody".to_owned());
-            return Ok(Renewal::Lost(format!("it is held by {holder} for epoch {}", view.epoch)));
+        if let Err(reason) = tenure::is_held(&LeaseView::of(&lease), identity, epoch) {
+            return Ok(Renewal::Lost(reason));
         }
         let timing = self.timing();
         let lease = tenure::held(lease, identity, now(), timing.lease_duration_milliseconds);
