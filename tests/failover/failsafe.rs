@@ -730,7 +730,7 @@ fn lives_without_an_api_server() {
         live(seed.parse().unwrap(), Broken::None, true);
         return;
     }
-    let lives = std::env::var("FAILSAFE_LIVES").map_or(150, |lives| lives.parse().unwrap());
+    let lives = std::env::var("FAILSAFE_LIVES").map_or(270, |lives| lives.parse().unwrap());
     let (mut takeovers, mut stayed) = (0, 0);
     for seed in 0..lives {
         let lived = std::panic::catch_unwind(|| live(seed, Broken::None, false));

@@ -4,7 +4,8 @@
 //! that names a number of lost operations names the true one. And once the faults are over, every switch ends and the pair
 //! runs.
 //!
-//! One life follows from one seed. `SIMULATION_SEED=n` replays it with its story; `SIMULATION_LIVES=n` runs more of them.
+//! With `lives_of_a_synchronous_pair` and `lives_without_an_api_server` there are 500 lives. One follows from one seed:
+//! `SIMULATION_SEED=n` replays it with its story; `SIMULATION_LIVES=n` runs more of them.
 
 mod api;
 mod controller;
@@ -37,7 +38,7 @@ fn lives_of_a_pair() {
         live(seed.parse().unwrap(), true);
         return;
     }
-    let lives = std::env::var("SIMULATION_LIVES").map_or(60, |lives| lives.parse().unwrap());
+    let lives = std::env::var("SIMULATION_LIVES").map_or(150, |lives| lives.parse().unwrap());
     let mut switches = 0;
     for seed in 0..lives {
         let lived = std::panic::catch_unwind(|| live(seed, false));

@@ -1,5 +1,7 @@
 //! A toy API server: versions, and replacement of the version that was read.
 
+use std::rc::Rc;
+
 use kudu_pair::{
     api::{KuduMasterPair, PairStatus, SyncRecord},
     wal::OpId,
@@ -16,7 +18,9 @@ pub(super) struct ToyLease {
 
 /// The API server: versions, and replacement of the version that was read.
 pub(super) struct Api {
+    /// Without its status.
     pub(super) pair: KuduMasterPair,
+    pub(super) status: Rc<PairStatus>,
     pub(super) pair_version: u64,
     pub(super) lease: Option<ToyLease>,
     pub(super) service: Option<String>,
@@ -25,8 +29,15 @@ pub(super) struct Api {
 }
 
 impl Api {
-    pub(super) fn status(&self) -> PairStatus {
-        self.pair.status.clone().unwrap_or_default()
+    /// The status as it is. Members look at it at every turn, so they share it.
+    pub(super) fn status(&self) -> Rc<PairStatus> {
+        Rc::clone(&self.status)
+    }
+
+    pub(super) fn write_status(&mut self, status: PairStatus) {
+        self.status = Rc::new(status);
+        self.versions += 1;
+        self.pair_version = self.versions;
     }
 
     pub(super) fn replace_lease(&mut self, seen: u64, change: impl FnOnce(&mut ToyLease)) -> bool {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::SignedDuration;
 use kudu_pair::{
-    api::{PairStatus, Role, SwitchKind},
+    api::{KuduMasterPair, PairStatus, Role, SwitchKind},
     failover::{
         action::Action,
         decide::decide,
@@ -118,7 +118,7 @@ impl World {
         });
         let seen = Observation {
             members: members.collect(),
-            pair: self.api.pair.clone(),
+            pair: KuduMasterPair { status: Some(PairStatus::clone(&status)), ..self.api.pair.clone() },
             lease,
             update_revision: Some("r1".to_owned()),
             service_active: self.api.service.clone(),
@@ -211,9 +211,7 @@ impl World {
             };
             self.say(|| format!("controller {number}: {:?}", line(&status)));
         }
-        self.api.pair.status = Some(status);
-        self.api.versions += 1;
-        self.api.pair_version = self.api.versions;
+        self.api.write_status(status);
         self.controllers[number].written_at = Some(self.at);
         true
     }

@@ -35,6 +35,7 @@ impl World {
                 member.cut_from_api_until = 0;
                 member.cut_from_controllers_until = 0;
                 member.hung_until = 0;
+                member.deaf_until = 0;
                 member.down_until = member.down_until.min(self.at);
             }
         }
@@ -46,7 +47,7 @@ impl World {
         let other = usize::try_from(self.dice.below(self.members.len() as u64)).unwrap();
         let long = self.at + self.dice.between(500, 20_000);
         let short = self.at + self.dice.between(100, 3_000);
-        let kind = self.dice.below(14);
+        let kind = self.dice.below(15);
         let name = self.members[number].name.clone();
         self.say(|| format!("fault {kind} of {name} and {other} until {short} or {long}"));
         match kind {
@@ -75,6 +76,8 @@ impl World {
                 let off = i64::try_from(self.dice.below(2 * DAY_MS)).unwrap();
                 self.controllers[0].wall_ms = off - i64::try_from(DAY_MS).unwrap();
             }
+            // A watch brings nothing, though the API server answers.
+            13 => self.members[number].deaf_until = long,
             // The node is silent: cut off from everything, but running.
             _ => {
                 let member = &mut self.members[number];

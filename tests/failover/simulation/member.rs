@@ -1,5 +1,7 @@
 //! A member: its disk, its kudu-master, what its sidecar knows, and what it reports.
 
+use std::rc::Rc;
+
 use kudu_pair::{
     api::{MemberState, PairStatus, Role},
     failover::{
@@ -37,8 +39,10 @@ pub(super) struct Member {
     /// Its sidecar.
     pub(super) hung_until: u64,
     pub(super) cut_from_api_until: u64,
+    /// Its watch of the pair brings nothing.
+    pub(super) deaf_until: u64,
     pub(super) cut_from_controllers_until: u64,
-    pub(super) view: PairStatus,
+    pub(super) view: Rc<PairStatus>,
     pub(super) lease_view: Option<ToyLease>,
     pub(super) held: Option<(i64, u64)>,
     pub(super) renew_at: u64,
@@ -62,8 +66,9 @@ impl Member {
             master: None,
             hung_until: 0,
             cut_from_api_until: 0,
+            deaf_until: 0,
             cut_from_controllers_until: 0,
-            view: PairStatus::default(),
+            view: Rc::default(),
             lease_view: None,
             held: None,
             renew_at: 0,

@@ -41,7 +41,9 @@ impl World {
         }
         let reaches_api = at >= member.cut_from_api_until && at >= self.api.away_until;
         if reaches_api && self.dice.percent(60) {
-            member.view = self.api.status();
+            if at >= member.deaf_until {
+                member.view = self.api.status();
+            }
             member.lease_view.clone_from(&self.api.lease);
         }
         self.answer_gate(number, reaches_api);

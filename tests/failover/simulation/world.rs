@@ -1,6 +1,6 @@
 //! A pair, its API server and its controllers, in one life.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc};
 
 use kudu_pair::api::{Phase, names};
 
@@ -33,7 +33,15 @@ impl World {
         // The faults come faster than any budget allows.
         pair.spec.failover.failovers_per_hour = 1_000;
         let members = names::members("demo", standbys).into_iter().map(Member::new).collect();
-        let api = Api { pair, pair_version: 1, lease: None, service: None, versions: 1, away_until: 0 };
+        let api = Api {
+            pair,
+            status: Rc::default(),
+            pair_version: 1,
+            lease: None,
+            service: None,
+            versions: 1,
+            away_until: 0,
+        };
         Self {
             at: 0,
             api,
