@@ -207,22 +207,4 @@ mod tests {
         let error = read(&broken, Duration::ZERO).unwrap_err();
         assert!(error.to_string().contains("kudupair.io/epoch"), "{error}");
     }
-
-    #[test]
-    fn a_fence_keeps_the_version_and_what_others_wrote() {
-        let fenced = fenced(&released(), 4);
-        assert_eq!(
-            serde_json::to_value(&fenced).unwrap(),
-            serde_json::json!({
-                "apiVersion": "coordination.k8s.io/v1",
-                "kind": "Lease",
-                "metadata": {
-                    "name": "demo-active", "namespace": "kudu", "resourceVersion": "7",
-                    "labels": { "kudupair.io/pair": "demo" },
-                    "annotations": { "kudupair.io/epoch": "4", "other": "stays" }
-                },
-                "spec": { "leaseTransitions": 5, "leaseDurationSeconds": 6 }
-            })
-        );
-    }
 }

@@ -247,4 +247,40 @@ mod tests {
             LeaseView { resource_version: String::new(), ..super::tests::lease(None, 0, Some(OpId::new(3, 9))) }
         );
     }
+
+    #[test]
+    fn a_fence_keeps_the_version_and_what_others_wrote() {
+        let of = |annotations: serde_json::Value, spec: serde_json::Value| -> serde_json::Value {
+            serde_json::json!({
+                "apiVersion": "coordination.k8s.io/v1",
+                "kind": "Lease",
+                "metadata": {
+                    "name": "demo-active", "namespace": "kudu", "resourceVersion": "7",
+                    "labels": { "kudupair.io/pair": "demo" },
+                    "annotations": annotations,
+                },
+                "spec": spec,
+            })
+        };
+        let left = of(
+            serde_json::json!({ "kudupair.io/epoch": "3", "kudupair.io/final-head": "3000001.42", "other": "stays" }),
+            serde_json::json!({ "leaseTransitions": 4, "leaseDurationSeconds": 6 }),
+        );
+        let fenced = fenced(&serde_json::from_value(left).unwrap(), 4);
+        let expected = of(
+            serde_json::json!({ "kudupair.io/epoch": "4", "other": "stays" }),
+            serde_json::json!({ "leaseTransitions": 5, "leaseDurationSeconds": 6 }),
+        );
+        assert_eq!(serde_json::to_value(&fenced).unwrap(), expected);
+    }
+
+    #[test]
+    fn only_its_holder_in_its_own_epoch_has_a_lease() {
+        let held = lease(Some("p-0/u/a"), 3, None);
+        assert_eq!(is_held(&held, "p-0/u/a", 3), Ok(()));
+        for (identity, epoch) in [("p-0/u/b", 3), ("p-0/u/a", 2), ("p-0/u/a", 4)] {
+            assert_eq!(is_held(&held, identity, epoch), Err("it is held by p-0/u/a for epoch 3".to_owned()));
+        }
+        assert_eq!(is_held(&lease(None, 3, None), "p-0/u/a", 3), Err("it is held by nobody for epoch 3".to_owned()));
+    }
 }

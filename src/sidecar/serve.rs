@@ -461,7 +461,10 @@ impl Reign {
     ) -> Result<(), SidecarError> {
         let (successor, failed) = match end {
             End::LeaseLost | End::Ordered(Some(Order::Wait | Order::Serve { .. } | Order::Follow { .. })) => {
+                // A launcher that is not there may be long in coming. Its kudu-master ends at its deadline without it, and a member that said
+                // until then that it serves would keep others from taking over.
                 shipping.stopped_serving();
+                member.board.enter(Role::Active, MemberState::StandingDown);
                 member.stop_master().await?;
                 member.board.enter(Role::Standby, MemberState::Waiting);
                 return Ok(());

@@ -15,7 +15,10 @@ use kube::{
     api::{ObjectMeta, Patch, PatchParams, PostParams},
     runtime::{conditions, wait::await_condition},
 };
-use kudu_pair::api::{KuduMasterPair, names};
+use kudu_pair::{
+    api::{KuduMasterPair, MemberState, names},
+    failover::bounds::STILL_SERVING,
+};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -276,6 +279,13 @@ fn a_lease_is_let_go_when_the_launcher_takes_no_renewal() {
         }
     }
     println!("the Lease was over {:?} after the launcher stood still", began.elapsed());
+    // Whoever is still said to serve is not succeeded, whatever the Lease says.
+    assert_eq!(world.a.status().state, MemberState::StandingDown);
+    let heard = world.b.status().active_heard_milliseconds_ago;
+    assert!(
+        heard.is_none_or(|ago| Duration::from_millis(ago) >= STILL_SERVING),
+        "it was heard to serve {heard:?} ms ago"
+    );
 
     // Nobody took over here, so it serves again.
     world.a.wake_launcher();
