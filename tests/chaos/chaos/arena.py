@@ -57,6 +57,8 @@ class Arena:
         self.pair = self.story.pair
         self.client = self.story.client
         self.disks = SmallDisks(self.cluster) if small_disks else None
+        # Whether the client's own node lost its power in this trial.
+        self.client_was_off = False
         # When a member's kudu-master was seen to be gone by something that lets no launcher write it down.
         self.ends: dict[str, list[int]] = {}
         # Spans in which a member's processes stood still.
@@ -193,6 +195,7 @@ class Arena:
     def nodes_off(self, *nodes: int, silent: bool = False) -> Iterator[None]:
         """Nodes without power."""
         off = []
+        self.client_was_off |= self.cluster.node_of("kudu-client") in nodes
         try:
             for node in dict.fromkeys(nodes):
                 self.cluster.power_off(node, silent=silent)

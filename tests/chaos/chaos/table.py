@@ -34,11 +34,12 @@ def row(outcomes: list[Outcome]) -> str:
 
 def figures(outcomes: list[Outcome], kind: str) -> str:
     """Median and worst outage of one kind of operation."""
-    seconds = [outcome.outages.get(kind) for outcome in outcomes]
+    # A client whose own node lost its power has none.
+    seconds = [outcome.outages[kind] for outcome in outcomes if kind in outcome.outages]
     known = [one for one in seconds if one is not None]
     if len(known) < len(seconds):
         return "hung"
-    return f"{statistics.median(known):.1f}, {max(known):.1f}" if known else "?"
+    return f"{statistics.median(known):.1f}, {max(known):.1f}" if known else "client off too"
 
 
 def write(outcomes: list[Outcome]) -> None:

@@ -52,6 +52,7 @@ def trial(arena: Arena, fault: Fault, seed: int) -> Outcome:
     outcome = Outcome(fault.name, arena.mode, seed)
     dice = Random(f"{fault.name} {seed}")
     arena.settle()
+    arena.client_was_off = False
     time.sleep(dice.uniform(0, 1))
     before = arena.pair.status()
     begun = now_ms()
@@ -94,7 +95,10 @@ def _check(arena: Arena, fault: Fault, outcome: Outcome, before: dict[str, Any],
         broken.append(f"{before['active']} is active still")
     if outcome.errors and not promise.errors:
         broken.append(f"the client was shown {'; '.join(outcome.errors)}")
-    if outcome.outage_s is None:
+    if arena.client_was_off:
+        # It was started again with its node and has no outage to tell of.
+        outcome.outages = {}
+    elif outcome.outage_s is None:
         hung = [kind for kind, seconds in outcome.outages.items() if seconds is None]
         broken.append(f"the long-lived client had not recovered after {PATIENCE_S} s: {', '.join(hung)}")
     elif outcome.outage_s > promise.outage_s:

@@ -24,7 +24,8 @@ def pod_deleted(arena: Arena, dice: Random) -> None:
     "pod-deleted-by-force",
     what="forced deletion of the active's pod",
     how="kubectl delete pod --force --grace-period=0",
-    promise=Promise(reign="next", outage_s=10),
+    # A creation that is caught in between is done after 10 s more, see ADR 9.
+    promise=Promise(reign="next", outage_s=16),
 )
 def pod_deleted_by_force(arena: Arena, dice: Random) -> None:
     status = arena.pair.status()
