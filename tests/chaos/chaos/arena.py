@@ -87,6 +87,8 @@ class Arena:
 
     def settle(self) -> None:
         """Waits until all is well and the client works."""
+        # One that is killed again and again is kept back by its kubelet for ever longer; with both kept back nobody decides.
+        self.operator("rollout", "status", "deployment/kudu-pair", "--timeout=300s")
         self.pair.wait_running(timeout_s=240)
         if self.mode != "Async":
             self.pair.wait_synchronous("InSync")
