@@ -4,6 +4,7 @@
 
 mod certificates;
 mod chart;
+mod lives;
 mod node_agent;
 mod objects;
 mod refusals;
