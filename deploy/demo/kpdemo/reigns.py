@@ -28,7 +28,9 @@ class Life:
 def read(cluster: Cluster, member: str) -> list[dict[str, Any]]:
     """The launcher's own record of when kudu-master ran, oldest first; none where it never did."""
     text = cluster.kubectl("exec", member, "-c", "kudu-master", "--", "sh", "-c", f"test ! -e {RECORD} || cat {RECORD}")
-    return [json.loads(line) for line in text.splitlines()]
+    # A disk that broke while the launcher wrote leaves zeros at the end of what was flushed.
+    lines = [line.strip("\0") for line in text.splitlines()]
+    return [json.loads(line) for line in lines if line]
 
 
 def lives(member: str, record: Iterable[dict[str, Any]], ends: Iterable[int] = ()) -> list[Life]:
