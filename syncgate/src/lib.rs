@@ -10,7 +10,9 @@
 //! - While Kudu rewrites its log at a start, the folder `<tablet>.recovery` is there. Nothing is acknowledged to anybody then,
 //!   and nothing is held back. Nothing is synced either, one operation at a time: **the folder with the old log is only renamed, which is
 //!   how Kudu begins to delete it, once all of the new log is on the disk** (`rename` is taken the place of too).
-//! - Each call has a connection of its own and there is no state in memory, so any number of threads may be here at once.
+//! - Should Kudu end the rewriting in another way, the first sync of the live log brings the whole log to the disk before anything is
+//!   permitted: that some was not is the one thing that is remembered in memory.
+//! - Each call has a connection of its own, so any number of threads may be here at once.
 //! - A failed sync is returned as it is, at once.
 //!
 //! It makes raw system calls only, so it loads under any C library. The one symbol that it asks for is weak: where `errno` is.
@@ -19,6 +21,8 @@
 #![no_std]
 
 mod sys;
+
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use sys::{Fd, Text};
 
@@ -39,13 +43,23 @@ const PERMITTED: u8 = b'p';
 /// Pause before a sidecar that is not there is asked again.
 const PAUSE_NS: i64 = 10_000_000;
 
+/// Whether a log that was rewritten is not all on the disk.
+static IS_BEHIND: AtomicBool = AtomicBool::new(false);
+
 /// `fdatasync` of the C library.
 #[unsafe(no_mangle)]
 pub extern "C" fn fdatasync(fd: i32) -> i32 {
     let mut path = Text::new();
     match Segment::of(fd, &mut path) {
-        Some(segment) if segment.is_rewritten => 0,
-        Some(segment) => gated(fd, segment),
+        Some(segment) if segment.is_rewritten => {
+            IS_BEHIND.store(true, Ordering::SeqCst);
+            0
+        }
+        Some(segment) => {
+            path.truncate(path.bytes().len() - RECOVERY.len());
+            let synced = if IS_BEHIND.load(Ordering::SeqCst) { catch_up(&path) } else { 0 };
+            if synced < 0 { sys::done(synced) } else { gated(fd, segment) }
+        }
         None => sys::done(sys::fdatasync(fd)),
     }
 }
@@ -60,12 +74,21 @@ pub unsafe extern "C" fn rename(from: *const u8, to: *const u8) -> i32 {
     let mut path = Text::new();
     // SAFETY: the caller says so.
     if unsafe { path.copy(from) }.is_some() && old_log(&mut path).is_some() {
-        let synced = sys::sync_all_in(&path, SEGMENT_NAME);
+        let synced = catch_up(&path);
         if synced < 0 {
             return sys::done(synced);
         }
     }
     sys::done(sys::rename(from, to))
+}
+
+/// Brings a log to the disk that was written without syncs; returns an error below zero.
+fn catch_up(log: &Text) -> isize {
+    let synced = sys::sync_all_in(log, SEGMENT_NAME);
+    if synced >= 0 {
+        IS_BEHIND.store(false, Ordering::SeqCst);
+    }
+    synced
 }
 
 /// Turns the path of the catalog's old log into that of the new one; none for any other path.

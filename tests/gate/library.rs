@@ -140,6 +140,31 @@ fn the_old_log_goes_only_once_the_new_one_is_on_the_disk() {
     assert!(!recovery.exists() && gone.exists());
 }
 
+/// However Kudu ends the rewriting of its log.
+#[test]
+fn the_first_sync_of_the_live_log_makes_up_for_those_that_were_left_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    install(folder);
+    let log = log(folder);
+    let recovery = log.with_extension("recovery");
+    fs::create_dir(&recovery).expect("a folder");
+    // A pipe cannot be synced.
+    let segment = log.join("wal-000000002");
+    assert!(Command::new("mkfifo").arg(&segment).status().expect("mkfifo").success());
+    let _pipe = fs::File::options().read(true).write(true).open(&segment).expect("a pipe");
+    let _permits = Desk::open(&folder.join("gate.sock"));
+    let script = "import os, sys; fd = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY); os.fdatasync(fd); \
+                  os.rmdir(sys.argv[2]); os.fdatasync(fd)";
+    let mut command = Command::new("python3");
+    command.args(["-c", script]).arg(log.join("wal-000000001")).arg(&recovery);
+    preload(&mut command, folder);
+    let output = command.output().expect("python3");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!recovery.exists(), "the first sync is not left out: {said}");
+    assert!(!output.status.success() && said.contains("Invalid argument"), "{}: {said}", output.status);
+}
+
 #[test]
 fn other_folders_are_renamed_as_ever() {
     let folder = tempfile::tempdir().expect("a folder");
