@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod api;
+mod api_server;
 pub mod catalog;
 pub mod cli;
 pub mod clock;
@@ -19,4 +20,3 @@ pub mod telemetry;
 pub mod volume;
 pub mod wal;
 pub mod waldir;
-mod watching;

@@ -30,11 +30,11 @@ use super::{
 };
 use crate::{
     api::names::PAIR_LABEL,
+    api_server,
     controller::{
         Error,
         health::{self, Readiness},
     },
-    watching,
 };
 
 /// How an agent runs.
@@ -113,7 +113,7 @@ where
         None => Api::all(client.clone()),
     };
     let (store, writer) = reflector::store();
-    let events = watcher(api, watching::config().labels(PAIR_LABEL)).backoff(watching::backoff());
+    let events = watcher(api, api_server::watch().labels(PAIR_LABEL)).backoff(api_server::backoff());
     let changes = events.reflect(writer).map(|event| {
         if let Err(error) = event {
             tracing::warn!(%error, "cannot watch {}; trying again", K::plural(&()));

@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::controller::{self, Options};
+use crate::{
+    api_server,
+    controller::{self, Options},
+};
 
 /// Look after all KuduMasterPairs of a cluster or of one namespace.
 ///
@@ -46,8 +49,7 @@ pub fn run(args: ControllerArgs) -> anyhow::Result<()> {
 }
 
 async fn run_until_stopped(args: ControllerArgs) -> anyhow::Result<()> {
-    let client =
-        kube::Client::try_default().await.context("cannot find an API server: set KUBECONFIG, or run in a pod")?;
+    let client = api_server::client().await.context("cannot find an API server: set KUBECONFIG, or run in a pod")?;
     let ControllerArgs { namespace, operator_image, leader_namespace, identity, health_listen } = args;
     let options = Options { namespace, operator_image, leader_namespace, identity, health_listen };
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

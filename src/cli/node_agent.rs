@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::{self, Options};
+use crate::{
+    agent::{self, Options},
+    api_server,
+};
 
 /// Cut this node's long-lived connections over when a pair's Service leads to a new active.
 ///
@@ -30,7 +33,7 @@ impl NodeAgentArgs {
     /// Runs until stopped.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let client =
-            kube::Client::try_default().await.context("cannot find an API server: set KUBECONFIG, or run in a pod")?;
+            api_server::client().await.context("cannot find an API server: set KUBECONFIG, or run in a pod")?;
         let options = Options { namespace: self.namespace, health_listen: self.health_listen };
         agent::run(client, options, stop).await.context("the node agent cannot run")
     }

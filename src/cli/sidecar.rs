@@ -6,10 +6,13 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
-use crate::sidecar::{
-    self,
-    config::SidecarConfig,
-    coordinator::{Coordinator, KubernetesCoordinator, ManualConfig, ManualCoordinator},
+use crate::{
+    api_server,
+    sidecar::{
+        self,
+        config::SidecarConfig,
+        coordinator::{Coordinator, KubernetesCoordinator, ManualConfig, ManualCoordinator},
+    },
 };
 
 /// Carry an active's log to its standbys, beside each kudu-master.
@@ -108,7 +111,7 @@ impl SidecarArgs {
         let namespace = self.namespace.context("--namespace: needed with --coordinator kubernetes")?;
         let member = self.member.context("--member: needed with --coordinator kubernetes")?;
         let pod_uid = self.pod_uid.context("--pod-uid: needed with --coordinator kubernetes")?;
-        let client = kube::Client::try_default().await.context("no access to the Kubernetes API")?;
+        let client = api_server::client().await.context("no access to the Kubernetes API")?;
         let coordinator = KubernetesCoordinator::begin(client, &namespace, &pair, &member, &self.certificates);
         let config = SidecarConfig {
             identity_prefix: format!("{member}/{pod_uid}"),

@@ -18,13 +18,13 @@ use tokio::sync::broadcast;
 use super::error::Error;
 use crate::{
     api::names,
+    api_server,
     failover::{
         bounds::LOOK_IN_PEACE,
         lease::{LeaseClock, LeaseSeen},
         tenure,
     },
     wal::OpId,
-    watching,
 };
 
 /// Namespace and name of a pair.
@@ -93,7 +93,7 @@ pub(crate) fn read(lease: &Lease, unchanged_for: Duration) -> Result<LeaseSeen, 
 /// The watch brings changes at once. The list once a second is what shows that the absence of changes is not the absence
 /// of a connection.
 pub(crate) async fn watch(api: Api<Lease>, clocks: &LeaseClocks, changed: broadcast::Sender<PairKey>) {
-    let events = watcher(api.clone(), watching::config().labels(names::PAIR_LABEL)).backoff(watching::backoff());
+    let events = watcher(api.clone(), api_server::watch().labels(names::PAIR_LABEL)).backoff(api_server::backoff());
     let watched = events.map(|event| Look::Event(Box::new(event)));
     let every = tokio::time::interval(LOOK_IN_PEACE);
     let listed = stream::unfold((every, api), |(mut every, api)| async move {

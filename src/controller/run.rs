@@ -39,7 +39,7 @@ use super::{
 };
 use crate::{
     api::names::{FIELD_MANAGER, PAIR_LABEL},
-    watching,
+    api_server,
 };
 
 /// How a controller runs.
@@ -147,15 +147,15 @@ async fn look_after_pairs(
     changed: broadcast::Receiver<PairKey>,
     exporter: &Exporter,
 ) {
-    let of_pairs = watching::config().labels(PAIR_LABEL);
+    let of_pairs = api_server::watch().labels(PAIR_LABEL);
     let (pods, pods_writer) = reflector::store();
     let (stateful_sets, stateful_sets_writer) = reflector::store();
     let pod_events = watcher(scoped::<Pod>(client, options), of_pairs.clone())
-        .backoff(watching::backoff())
+        .backoff(api_server::backoff())
         .reflect(pods_writer)
         .touched_objects();
     let stateful_set_events = watcher(scoped::<StatefulSet>(client, options), of_pairs.clone())
-        .backoff(watching::backoff())
+        .backoff(api_server::backoff())
         .reflect(stateful_sets_writer)
         .touched_objects();
     let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(options.identity.clone()) };
@@ -171,7 +171,7 @@ async fn look_after_pairs(
         counters: exporter.counters.clone(),
     });
     let controller =
-        Controller::new(scoped::<Guarded>(client, options), watching::config()).trigger_backoff(watching::backoff());
+        Controller::new(scoped::<Guarded>(client, options), api_server::watch()).trigger_backoff(api_server::backoff());
     let _shown = exporter.show(controller.store());
     controller
         .owns(scoped::<Service>(client, options), of_pairs)

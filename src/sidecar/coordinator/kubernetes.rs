@@ -25,7 +25,7 @@ use crate::{
         AcknowledgementMode, AcknowledgementSpec, ApiServerLoss, Encryption, FailoverSpec, KuduMasterPair, RefreshSpec,
         ReplicationSpec, SyncRecord, names, quantity,
     },
-    clock,
+    api_server, clock,
     failover::{
         failsafe::{Roster, Times},
         order::{Order, order_for},
@@ -41,7 +41,6 @@ use crate::{
         security::{LinkSecurity, SecurityKeeper, Source},
     },
     wal::OpId,
-    watching,
 };
 
 /// Orders from the pair's status; the Lease in the API server.
@@ -398,8 +397,8 @@ fn set<T: PartialEq>(sender: &watch::Sender<T>, value: T) {
 
 /// Turns each state of the pair into this member's order.
 async fn follow_pair(pairs: Api<KuduMasterPair>, pair: String, heard: Heard) {
-    let config = watching::config().fields(&format!("metadata.name={pair}"));
-    let mut changes = watcher(pairs, config).backoff(watching::backoff()).applied_objects().boxed();
+    let config = api_server::watch().fields(&format!("metadata.name={pair}"));
+    let mut changes = watcher(pairs, config).backoff(api_server::backoff()).applied_objects().boxed();
     loop {
         match changes.try_next().await {
             Ok(Some(object)) => heard.pass_on(&object),

@@ -1,13 +1,18 @@
-//! How objects are watched in the API server: a watch that failed begins anew soon, and one that is silent is not believed for long.
+//! How the API server is reached and watched: a watch that failed begins anew soon, and one that is silent is not believed for long.
 //!
-//! The defaults of the client are kind to an API server that struggles: they wait for up to 30 s, and notice a connection that leads nowhere
-//! after five minutes. A member that does not hear its order for so long is not promoted.
+//! The defaults of the client are kind to an API server that struggles: they wait for up to 30 s, for a connection as well, and notice one that
+//! leads nowhere after five minutes. A member that does not hear its order for so long is not promoted.
 
 use std::time::Duration;
 
 use backon::ExponentialBuilder;
-use kube::runtime::watcher::{self, ExponentialBackoff};
+use kube::{
+    Client, Config,
+    runtime::watcher::{self, ExponentialBackoff},
+};
 
+/// How long a connection may take, where packets vanish. Within a cluster it takes a millisecond.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause before a watch that failed begins anew, the first time; then ever longer, up to [`LONGEST_PAUSE`], and as much again at random.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause, without the random part.
@@ -15,8 +20,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// After so long a watch is begun anew whatever came, in seconds. The client believes a silent one for 5 s more.
 const RENEWAL_SECONDS: u32 = 5;
 
+/// A client of the API server that KUBECONFIG names, or of the one of the cluster that this runs in.
+///
+/// # Errors
+/// When there is no such configuration, or it cannot be used.
+pub(crate) async fn client() -> kube::Result<Client> {
+    let mut config = Config::infer().await.map_err(kube::Error::InferConfig)?;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    Client::try_from(config)
+}
+
 /// A watch of everything; to be narrowed.
-pub(crate) fn config() -> watcher::Config {
+pub(crate) fn watch() -> watcher::Config {
     watcher::Config::default().timeout(RENEWAL_SECONDS)
 }
 
