@@ -20,6 +20,7 @@ use super::{
     serve,
     shipping::{Current, blocking},
     store::AnchorStore,
+    waiting_room::WaitingRoom,
 };
 use crate::{
     api::{LogFault, MemberState, Role, UnfitLog},
@@ -55,6 +56,7 @@ pub(super) struct Member {
     /// What it has pledged; none where there is no Lease.
     pub(super) pledges: Option<PledgeStore>,
     pub(super) asking: Asking,
+    pub(super) waiting_room: WaitingRoom,
     /// The epoch in which this run of the sidecar gave the Lease back: it may not take it again, and need not give it back again.
     pub(super) released: i64,
     pub(super) stop: CancellationToken,
@@ -122,7 +124,7 @@ impl Member {
     /// Keeps the pod's network alive for a moment after the reign was given back.
     ///
     /// With the last container the pod's address goes. A client that knocks there before the Service points elsewhere
-    /// would hear nothing and wait for its connection to time out; while the pod is there it is refused at once and tries again.
+    /// would hear nothing and wait for its connection to time out; while the pod is there it finds the waiting room.
     async fn linger(&self) {
         let mut orders = self.coordinator.orders();
         let replaced = orders.wait_for(|order| matches!(order, Order::Follow { .. }));

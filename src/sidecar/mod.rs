@@ -38,6 +38,7 @@ mod standby_feed;
 pub mod store;
 mod tenancy;
 mod tls;
+mod waiting_room;
 
 use std::sync::Arc;
 
@@ -53,7 +54,7 @@ use crate::launcher::{
 
 use self::{
     acknowledgements::Acknowledgements, asking::Asking, board::Board, config::SidecarConfig, coordinator::Coordinator,
-    member::Member, pledge_store::PledgeStore, store::AnchorStore,
+    member::Member, pledge_store::PledgeStore, store::AnchorStore, waiting_room::WaitingRoom,
 };
 
 /// Runs a sidecar until `stop`; it then ends its reign, if it has one, gives the Lease back and returns.
@@ -98,9 +99,22 @@ pub async fn run(
         tasks.spawn(gate::serve(gate::bind(socket)?, acknowledgements.clone(), servers.clone()));
     }
     tasks.spawn(anchoring::keep(anchors.clone(), Arc::clone(&board), servers.clone()));
-    Member { config, anchors, board, coordinator, shipping, acknowledgements, pledges, asking, released: 0, stop }
-        .run()
-        .await;
+    let waiting_room = WaitingRoom::new(coordinator.leads_elsewhere());
+    Member {
+        config,
+        anchors,
+        board,
+        coordinator,
+        shipping,
+        acknowledgements,
+        pledges,
+        asking,
+        waiting_room,
+        released: 0,
+        stop,
+    }
+    .run()
+    .await;
     servers.cancel();
     while tasks.join_next().await.is_some() {}
     Ok(())

@@ -87,6 +87,7 @@ pub(super) async fn run(
     format: Option<String>,
 ) -> Result<(), SidecarError> {
     member.board.enter(Role::Standby, MemberState::Promoting);
+    member.waiting_room.close().await;
     let Some(launcher) = member.launcher_status(duty).await? else { return Ok(()) };
     let resumed = matches!(launcher.master, MasterState::Running { epoch: running, .. } if running == epoch);
     if !resumed {
@@ -465,7 +466,7 @@ impl Reign {
                 // until then that it serves would keep others from taking over.
                 shipping.stopped_serving();
                 member.board.enter(Role::Active, MemberState::StandingDown);
-                member.stop_master().await?;
+                self.stop(member).await?;
                 member.board.enter(Role::Standby, MemberState::Waiting);
                 return Ok(());
             }
@@ -479,7 +480,7 @@ impl Reign {
         if successor.is_some() && timeout(QUIET_PATIENCE, shipping.is_quiet(CREATION_PATIENCE)).await.is_err() {
             tracing::info!("the switch catches tables that are being created");
         }
-        member.stop_master().await?;
+        self.stop(member).await?;
         let Self { tenancy, launcher, epoch, .. } = self;
         // The Lease is kept until the log is shipped; it was taken under the name of the launcher that ran.
         let identity = member.identity(&launcher);
@@ -490,6 +491,15 @@ impl Reign {
 }
 
 impl Reign {
+    /// Stops kudu-master for good; its clients wait until they are led to another.
+    async fn stop(&self, member: &mut Member) -> Result<(), SidecarError> {
+        member.stop_master().await?;
+        if let Some(address) = &self.launcher.rpc_bind {
+            member.waiting_room.open(address).await;
+        }
+        Ok(())
+    }
+
     /// Ends the reign as far as a disk that stalls lets it. What does not end in time is left: kudu-master was sent its SIGKILL,
     /// its guards send another one at the deadline, and the Lease runs out.
     async fn abandon(self, member: &mut Member, shipping: &Shipping, silent: Duration) -> Result<(), SidecarError> {
@@ -497,7 +507,7 @@ impl Reign {
         shipping.stopped_serving();
         let identity = member.identity(&self.launcher);
         let in_order = async {
-            member.stop_master().await?;
+            self.stop(member).await?;
             part(member, &mut member.duty(), shipping, self.epoch, &identity, None).await
         };
         match timeout(STALLED_PATIENCE, in_order).await {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 import time
@@ -78,4 +79,9 @@ def wait_for(what: str, look: Callable[[], T | None], *, timeout_s: float, pause
 def program() -> str:
     """The operator's program as cargo builds it."""
     target = json.loads(run("cargo", "metadata", "--no-deps", "--format-version=1"))["target_directory"]
-    return f"{target}/x86_64-unknown-linux-gnu/debug/kudu-pair"
+    return f"{target}/x86_64-unknown-linux-gnu/{'debug' if profile() == 'dev' else 'release'}/kudu-pair"
+
+
+def profile() -> str:
+    """Cargo's profile of what is built: `dev`, or `bench` for figures."""
+    return os.environ.get("KUDU_PAIR_PROFILE", "dev")

@@ -10,7 +10,7 @@ from typing import Any
 from .client import Client
 from .cluster import Cluster, LocalCluster, now_ms
 from .pair import Pair
-from .shell import ROOT, Failure, headline, program, run, say, show, wait_for
+from .shell import ROOT, Failure, headline, profile, program, run, say, show, wait_for
 
 TABLES = 20
 ROWS = 10_000
@@ -185,7 +185,7 @@ class Story:
 
 def build_program() -> None:
     """The operator's program."""
-    show("cargo", "build", "--locked", "--quiet")
+    show("cargo", "build", "--locked", "--quiet", "--profile", profile())
 
 
 def build_images() -> None:

@@ -50,6 +50,7 @@ pub struct KubernetesCoordinator {
     namespace: String,
     leases: Api<Lease>,
     orders: watch::Receiver<Order>,
+    leads_elsewhere: watch::Receiver<bool>,
     timing: Arc<Mutex<FailoverSpec>>,
     roster: Arc<Mutex<Roster>>,
     bounds: watch::Receiver<ReplayBounds>,
@@ -69,6 +70,7 @@ impl KubernetesCoordinator {
     /// Watches the pair from now on. `certificates` is the folder of the pair's certificates.
     pub fn begin(client: Client, namespace: &str, pair: &str, member: &str, certificates: &Path) -> Self {
         let (sender, orders) = watch::channel(Order::Wait);
+        let (elsewhere, leads_elsewhere) = watch::channel(false);
         let (source, sources) = watch::channel(Source::Unknown("the pair has not been read yet"));
         let timing = Arc::new(Mutex::new(FailoverSpec::default()));
         let roster = Arc::new(Mutex::new(None));
@@ -87,6 +89,7 @@ impl KubernetesCoordinator {
             member: member.to_owned(),
             certificates: certificates.to_owned(),
             orders: sender,
+            elsewhere,
             source,
             timing: Arc::clone(&timing),
             roster: Arc::clone(&roster),
@@ -99,6 +102,7 @@ impl KubernetesCoordinator {
             namespace: namespace.to_owned(),
             leases: Api::namespaced(client, namespace),
             orders,
+            leads_elsewhere,
             timing,
             roster,
             bounds,
@@ -111,6 +115,11 @@ impl KubernetesCoordinator {
 
     pub(super) fn orders(&self) -> watch::Receiver<Order> {
         self.orders.clone()
+    }
+
+    /// Whether a switch away from this member has ended, or it was not the active: the Service leads to another.
+    pub(super) fn leads_elsewhere(&self) -> watch::Receiver<bool> {
+        self.leads_elsewhere.clone()
     }
 
     pub(super) fn addresses(&self, member: &str) -> Addresses {
@@ -340,6 +349,7 @@ struct Heard {
     member: String,
     certificates: PathBuf,
     orders: watch::Sender<Order>,
+    elsewhere: watch::Sender<bool>,
     source: watch::Sender<Source>,
     timing: Arc<Mutex<FailoverSpec>>,
     roster: Arc<Mutex<Roster>>,
@@ -359,6 +369,10 @@ impl Heard {
         set(&self.source, source);
         let others = names::members(&self.pair, pair.spec.standbys).into_iter().filter(|name| *name != self.member);
         set(&self.policies, super::policy(&pair.spec.replication, others.collect()));
+        let elsewhere = pair.status.as_ref().is_some_and(|status| {
+            status.switch.is_none() && status.active.as_ref().is_some_and(|active| *active != self.member)
+        });
+        set(&self.elsewhere, elsewhere);
         // The order comes last: whoever carries it out finds the rest as it was then.
         set(&self.orders, pair.status.as_ref().map_or(Order::Wait, |status| order_for(&self.member, status)));
     }

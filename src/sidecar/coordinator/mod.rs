@@ -107,6 +107,14 @@ impl Coordinator {
         }
     }
 
+    /// Whether clients are led to another member; none where nothing leads them.
+    pub(super) fn leads_elsewhere(&self) -> Option<watch::Receiver<bool>> {
+        match self {
+            Self::Kubernetes(kubernetes) => Some(kubernetes.leads_elsewhere()),
+            Self::Manual(_) => None,
+        }
+    }
+
     /// Whether `order` belongs to an older reign than one that was obeyed, so that it may not be carried out any more.
     pub(super) fn is_stale(&self, order: &Order, obeyed: i64) -> bool {
         match self {
