@@ -15,8 +15,10 @@ from kpdemo.cluster import LocalCluster, now_ms
 from kpdemo.shell import wait_for
 
 MASTERS = ",".join(f"raft-{number}.raft:7051" for number in range(3))
+# A master that is first started while another one's name is not known yet leaves half a catalog, with which it never starts again.
 # Started again at once when it ends, as a pair's launcher does; a kubelet would wait longer each time.
-MASTER = f"""while :; do kudu-master --master_addresses={MASTERS} --rpc_advertised_addresses=$(hostname).raft:7051 \
+MASTER = f"""for number in 0 1 2; do until getent hosts raft-$number.raft >/dev/null; do sleep 0.2; done; done
+while :; do kudu-master --master_addresses={MASTERS} --rpc_advertised_addresses=$(hostname).raft:7051 \
 --fs_wal_dir=/var/lib/kudu/wal --fs_data_dirs=/var/lib/kudu/wal --rpc_bind_addresses=0.0.0.0:7051 \
 --webserver_port=8051 --unlock_unsafe_flags --time_source=system_unsync --cloud_metadata_server_request_timeout_ms=100 \
 --log_dir=/tmp --logtostderr; done"""
