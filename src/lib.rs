@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 pub mod controller;
 pub mod failover;
+pub mod gap;
 pub mod launcher;
 pub mod metrics;
 pub mod pki;

@@ -8,6 +8,7 @@
 pub mod crd;
 pub mod encryption;
 pub mod failover;
+pub mod gap;
 pub mod names;
 pub mod pair;
 pub mod quantity;
@@ -19,6 +20,7 @@ pub mod sync;
 
 pub use encryption::{Encryption, IssuerRef};
 pub use failover::{Answer, DryRunAnswer, FailoverMode, RequestAnswer};
+pub use gap::*;
 pub use pair::{KuduMasterPair, KuduMasterPairSpec};
 pub use refresh::RefreshSpec;
 pub use replication::ReplicationSpec;

@@ -14,6 +14,10 @@ pub const SWITCHOVER_ANNOTATION: &str = "kudupair.io/switchover";
 /// The value of [`SWITCHOVER_ANNOTATION`] that leaves the choice of the member to the operator.
 pub const SWITCHOVER_ANY: &str = "any";
 
+/// Annotation on a pair that asks what becomes of a gap: `replay` or `discard`, `:` and the gap's name, and perhaps `@` and
+/// something that makes the request new.
+pub const GAP_ANNOTATION: &str = "kudupair.io/gap";
+
 /// Annotation on a pair that asks whether a switchover could be made: a value of [`SWITCHOVER_ANNOTATION`].
 ///
 /// Each new value is answered once, in `status.switchoverDryRun`; nothing is done.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    gap::SwitchBackSpec,
     replication::ReplicationSpec,
     spec::{FailoverSpec, KuduSpec, SchedulingSpec, StorageSpec, resources_schema},
     status::PairStatus,
@@ -69,6 +70,10 @@ pub struct KuduMasterPairSpec {
     /// can be taken from it.
     #[serde(default)]
     pub failover: FailoverSpec,
+
+    /// What becomes of operations that only a lost active had, when it is back.
+    #[serde(default)]
+    pub switch_back: SwitchBackSpec,
 
     /// How the active's log gets to its standbys, and when a client is told that its operation is done.
     #[serde(default)]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     failover::{DryRunAnswer, RequestAnswer},
+    gap::GapStatus,
     sync::SyncRecord,
 };
 use crate::wal::OpId;
@@ -51,6 +52,12 @@ pub struct PairStatus {
     /// Receipts of the last ten switches, the newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub switches: Vec<Receipt>,
+    /// Operations that only a lost active had, each as it was found when that member came back; the newest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<GapStatus>,
+    /// Answer to the last request about a gap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gap_request: Option<RequestAnswer>,
     /// The last time that an active served on without the API server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_stay: Option<Stay>,

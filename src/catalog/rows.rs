@@ -11,11 +11,11 @@ use super::messages::{Column, RowOperations, WriteRequest};
 use crate::wal::{EntryError, OpId, OpType, Replicate};
 
 /// `DataType.INT8`.
-const INT8: i32 = 1;
+pub(super) const INT8: i32 = 1;
 /// `DataType.STRING`.
-const STRING: i32 = 8;
+pub(super) const STRING: i32 = 8;
 /// `DataType.BINARY`.
-const BINARY: i32 = 12;
+pub(super) const BINARY: i32 = 12;
 
 /// What a row is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +34,16 @@ impl EntryType {
             1 => Self::Table,
             2 => Self::Tablet,
             other => Self::Other(other),
+        }
+    }
+
+    /// Its number in the column `entry_type`.
+    #[must_use]
+    pub fn number(self) -> i8 {
+        match self {
+            Self::Table => 1,
+            Self::Tablet => 2,
+            Self::Other(number) => number,
         }
     }
 }
@@ -201,12 +211,12 @@ fn bit(bitmap: &Bytes, at: usize) -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::wal::tests::replicate;
 
     /// Encodes changes as Kudu does.
-    pub(in crate::catalog) fn write(id: OpId, timestamp: u64, rows: &[(u8, i8, &str, Option<&[u8]>)]) -> Replicate {
+    pub(crate) fn write(id: OpId, timestamp: u64, rows: &[(u8, i8, &str, Option<&[u8]>)]) -> Replicate {
         let column = |name: &str, data_type| Column {
             name: Some(name.to_owned()),
             data_type: Some(data_type),

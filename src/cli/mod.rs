@@ -3,6 +3,7 @@
 pub mod controller;
 pub mod crd;
 pub mod ctl;
+pub mod gap;
 pub mod install;
 pub mod launcher;
 pub mod node_agent;
@@ -37,6 +38,7 @@ enum Command {
     Controller(controller::ControllerArgs),
     Crd(crd::CrdArgs),
     Ctl(ctl::CtlArgs),
+    Gap(gap::GapArgs),
     Install(install::Args),
     Launcher(launcher::Args),
     #[command(name = exec::SUBCOMMAND, hide = true)]
@@ -63,6 +65,7 @@ impl Cli {
             Command::Controller(args) => controller::run(args)?,
             Command::Crd(args) => crd::run(&args)?,
             Command::Ctl(args) => on_runtime(args.run())?,
+            Command::Gap(args) => return Ok(args.run_and_tell(&mut stdout().lock())),
             Command::Install(args) => install::run(&args)?,
             Command::Launcher(args) => launcher::run(args)?,
             Command::LauncherExec(args) => return Ok(launcher::run_exec(&args)),

@@ -9,7 +9,7 @@ use super::{
     OpId,
     error::EntryError,
     messages::{EntryMessage, OpIdMessage, ReplicateMessage},
-    wire::{Field, Fields, Value, put_varint},
+    wire::{Fields, Value, bytes_field, put_varint, with_bytes_field},
 };
 
 /// `LogEntryTypePB`.
@@ -145,21 +145,19 @@ impl Replicate {
     /// # Errors
     /// If the bytes are not well-formed.
     pub fn write_request(&self) -> Result<Option<Bytes>, EntryError> {
-        let Some(operation) = last_bytes_field(self.raw.clone(), ENTRY_REPLICATE_FIELD)? else { return Ok(None) };
-        last_bytes_field(operation, REPLICATE_WRITE_REQUEST_FIELD)
+        let Some(operation) = bytes_field(&self.raw, ENTRY_REPLICATE_FIELD)? else { return Ok(None) };
+        Ok(bytes_field(&operation, REPLICATE_WRITE_REQUEST_FIELD)?)
     }
-}
 
-/// The last field of this number, which is the one that counts.
-fn last_bytes_field(message: Bytes, number: u64) -> Result<Option<Bytes>, EntryError> {
-    let mut found = None;
-    for field in Fields::new(message) {
-        match field? {
-            Field { number: this, value: Value::Bytes(bytes), .. } if this == number => found = Some(bytes),
-            _ => {}
-        }
+    /// The same operation with another `WriteRequestPB`; as [`Self::renumbered`], only for replaying.
+    ///
+    /// # Errors
+    /// If the bytes are not well-formed.
+    pub fn with_write_request(&self, request: &[u8]) -> Result<Self, EntryError> {
+        let operation = bytes_field(&self.raw, ENTRY_REPLICATE_FIELD)?.unwrap_or_default();
+        let operation = with_bytes_field(&operation, REPLICATE_WRITE_REQUEST_FIELD, request)?;
+        Self::from_raw(with_bytes_field(&self.raw, ENTRY_REPLICATE_FIELD, &operation)?)
     }
-    Ok(found)
 }
 
 /// The record that an operation was applied on the master that wrote it.

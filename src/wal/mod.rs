@@ -27,7 +27,7 @@ mod opid;
 mod summary;
 #[cfg(test)]
 pub(crate) mod tests;
-mod wire;
+pub mod wire;
 
 pub use decode::{Batch, Decoded, Decoder, Footer, Torn, find_batch_header};
 pub use digest::OpDigest;

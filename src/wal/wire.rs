@@ -125,14 +125,66 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Appends a varint field.
-pub(super) fn put_varint_field(out: &mut Vec<u8>, number: u64, value: u64) {
+pub(crate) fn put_varint_field(out: &mut Vec<u8>, number: u64, value: u64) {
     put_varint(out, number << 3);
     put_varint(out, value);
+}
+
+/// A message without the fields of these numbers; all others stay byte for byte.
+///
+/// # Errors
+/// If the bytes are no message.
+pub fn without_fields(message: &Bytes, numbers: &[u64]) -> Result<Bytes, WireError> {
+    let mut kept = Vec::with_capacity(message.len());
+    for field in Fields::new(message.clone()) {
+        let field = field?;
+        if !numbers.contains(&field.number) {
+            kept.extend_from_slice(&field.whole);
+        }
+    }
+    Ok(kept.into())
+}
+
+/// A message whose field `number`, of bytes, holds `value` and nothing else; all other fields stay byte for byte.
+///
+/// # Errors
+/// If the bytes are no message.
+pub fn with_bytes_field(message: &Bytes, number: u64, value: &[u8]) -> Result<Bytes, WireError> {
+    let mut changed = without_fields(message, &[number])?.to_vec();
+    put_varint(&mut changed, number << 3 | 2);
+    put_varint(&mut changed, u64::try_from(value.len()).unwrap_or(u64::MAX));
+    changed.extend_from_slice(value);
+    Ok(changed.into())
+}
+
+/// The last field of bytes of this number, which is the one that counts.
+///
+/// # Errors
+/// If the bytes are no message.
+pub fn bytes_field(message: &Bytes, number: u64) -> Result<Option<Bytes>, WireError> {
+    let mut found = None;
+    for field in Fields::new(message.clone()) {
+        match field? {
+            Field { number: this, value: Value::Bytes(bytes), .. } if this == number => found = Some(bytes),
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_are_left_out_and_replaced() {
+        let bytes = Bytes::from_static(&[0x08, 7, 0x12, 2, b'h', b'i', 0x1a, 1, b'x']);
+        assert_eq!(without_fields(&bytes, &[1, 3]).unwrap(), Bytes::from_static(&[0x12, 2, b'h', b'i']));
+        let changed = with_bytes_field(&bytes, 2, b"you").unwrap();
+        assert_eq!(bytes_field(&changed, 2).unwrap(), Some(Bytes::from_static(b"you")));
+        assert_eq!(without_fields(&changed, &[2]).unwrap(), without_fields(&bytes, &[2]).unwrap());
+        assert!(without_fields(&Bytes::from_static(&[0x12, 9]), &[1]).is_err());
+    }
 
     #[test]
     fn keeps_each_field_as_it_was_written() {

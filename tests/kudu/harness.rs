@@ -341,6 +341,12 @@ impl TabletServer {
         });
         Self { server, dir }
     }
+
+    /// The tablets whose data it holds.
+    pub(crate) fn tablet_ids(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.dir.path().join("wal/tablet-meta")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    }
 }
 
 /// The term of an operation that must be there.

@@ -4,5 +4,6 @@
 //! or let `deploy/local/kudu-dist` fetch them. Without Kudu they fail, they are not skipped.
 
 mod catalog;
+mod gap;
 mod harness;
 mod wal;

@@ -26,7 +26,7 @@ use crate::harness::{Home, PROMOTION_FLAGS, TabletServer, loopback, term_of, wai
 const FLUSH_OFTEN: [&str; 2] = ["--flush_threshold_secs=1", "--maintenance_manager_polling_interval_ms=50"];
 
 /// The operations of a log folder.
-fn operations(dir: &Path) -> Vec<Replicate> {
+pub(crate) fn operations(dir: &Path) -> Vec<Replicate> {
     let mut operations = Vec::new();
     read_log(dir, |_, entry| {
         if let LogEntry::Replicate(replicate) = entry {
@@ -42,14 +42,14 @@ fn summary(dir: &Path) -> LogSummary {
 }
 
 /// Waits until the log shows all that was written as applied.
-fn wait_until_applied(dir: &Path) {
+pub(crate) fn wait_until_applied(dir: &Path) {
     wait_for("all operations to be applied", || {
         scan(dir, |_, _| {}).is_ok_and(|log| log.summary.pending_ops() == 0 && log.summary.last.is_some())
     });
 }
 
 /// Ships what the standby lacks of a log: REPLICATE entries only. Returns their number.
-fn ship(from: &Path, to: &Home) -> usize {
+pub(crate) fn ship(from: &Path, to: &Home) -> usize {
     let mut standby = LogAppender::open(&to.log()).unwrap();
     let mut tail = LogTail::open(from, standby.last());
     let mut shipped = 0;
@@ -75,7 +75,7 @@ fn ship(from: &Path, to: &Home) -> usize {
 }
 
 /// Starts a standby as the active and waits until it has applied all that it holds.
-fn promote(standby: &Home) -> crate::harness::Server {
+pub(crate) fn promote(standby: &Home) -> crate::harness::Server {
     let head = summary(&standby.log()).last.unwrap();
     let server = standby.serve(&PROMOTION_FLAGS);
     let log = summary(&standby.log());
