@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{MemberState, Role, SyncRecord, UnfitLog},
+    gap::KeptGap,
     wal::OpId,
 };
 
@@ -42,6 +43,9 @@ pub struct MemberReport {
     pub master_stopped: bool,
     /// Ops that this member had at its last rejoin and the active had not: the gap. Absent before a rejoin in this epoch.
     pub gap: Option<GapReport>,
+    /// Gaps that it keeps on its volume.
+    #[serde(default)]
+    pub gaps: Vec<KeptGap>,
     /// How it talks to other members; absent in reports of a sidecar that knew plain text only.
     #[serde(default)]
     pub encryption: Option<LinkEncryption>,

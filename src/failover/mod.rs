@@ -11,6 +11,7 @@ pub mod decide;
 mod encryption;
 pub mod failsafe;
 mod fence;
+mod gaps;
 pub mod hung;
 mod initialize;
 mod kill_time;

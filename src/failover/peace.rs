@@ -4,6 +4,7 @@ use super::{
     action::{Action, PairEvent, Step, Waiting},
     choose,
     fence::still_heard,
+    gaps,
     lease::LeaseSeen,
     loss::Approval,
     member::MemberReport,
@@ -34,6 +35,9 @@ pub(crate) fn step(seen: &Observation, status: &PairStatus, active: &str) -> Ste
         return lost(seen, status, active, lease).and(objects);
     }
     if let Some(step) = receipt::amend(seen, status).or_else(|| stay::note(seen, status, active)) {
+        return step;
+    }
+    if let Some(step) = gaps::step(seen, status) {
         return step;
     }
     if let Some(request) = Request::pending(seen, status) {

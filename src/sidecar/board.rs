@@ -11,6 +11,7 @@ use crate::{
     api::{MemberState, Role, SyncRecord, UnfitLog},
     clock,
     failover::member::{GapReport, LagReport, MemberReport, StandbyReport, StayReport, VerifiedReport},
+    gap::KeptGap,
     replication::{
         Anchors,
         anchors::{Heads, HeadsOf},
@@ -43,6 +44,8 @@ pub(super) struct Facts {
     pub(super) standbys: BTreeMap<String, StandbyFacts>,
     pub(super) master_stopped: bool,
     pub(super) gap: Option<GapReport>,
+    /// Gaps that are kept on this member's volume.
+    pub(super) gaps: Vec<KeptGap>,
     pub(super) sync: Option<SyncRecord>,
     /// The last time that this member served on without the API server.
     pub(super) stay: Option<StayFacts>,
@@ -142,6 +145,7 @@ impl Board {
                 standbys: BTreeMap::new(),
                 master_stopped: false,
                 gap: anchors.gap.clone(),
+                gaps: Vec::new(),
                 sync: None,
                 stay: None,
                 pending: None,
@@ -211,6 +215,7 @@ impl Board {
                 .collect(),
             master_stopped: facts.master_stopped,
             gap: facts.gap,
+            gaps: facts.gaps,
             pending_ops: pending.map(|(pending, _)| pending.ops),
             pending_bytes: pending.map(|(pending, _)| pending.bytes),
             predicted_replay_milliseconds: pending.map(|(_, time)| milliseconds(time)),

@@ -96,6 +96,21 @@ pub enum SidecarError {
     /// The log cannot be appended to.
     #[error(transparent)]
     Append(#[from] AppendError),
+    /// A log that does not part where it was said to.
+    #[error("the operations that only this member has cannot be told apart: {0}; its log is left as it is")]
+    Gap(crate::gap::GapError),
+    /// A gap of which there is no plan.
+    #[error("there is no plan, since {0}")]
+    GapPlan(crate::catalog::CatalogError),
+    /// A gap that cannot be made into new operations.
+    #[error(transparent)]
+    Renumber(crate::gap::RenumberError),
+    /// A gap that cannot be kept.
+    #[error("the operations that only this member has cannot be kept: {why}; its log is left as it is")]
+    GapNotKept {
+        /// Why not.
+        why: String,
+    },
     /// An order to serve without a catalog.
     #[error(
         "this member is to serve, but there is no catalog on its volumes; a second one is never formatted. Switch to a member that has the catalog, or restore this member's volumes"

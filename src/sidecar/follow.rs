@@ -18,6 +18,7 @@ use super::{
     SidecarError, base,
     comparison::Comparison,
     coordinator::Contact,
+    gaps::Finder,
     generation,
     link::Link,
     member::{Duty, Member},
@@ -197,7 +198,7 @@ impl Standby<'_> {
                         None
                     }
                     Action::Note(found) => {
-                        self.note(found, compare_from)?;
+                        self.note(found, compare_from).await?;
                         None
                     }
                     other => self.carry_out(&mut link, other).await?,
@@ -258,6 +259,7 @@ impl Standby<'_> {
             }
             Action::Hear(beat) => {
                 self.hear(&beat);
+                self.member.settle_gaps().await;
                 if let Some(pledges) = &self.member.pledges {
                     pledges.forget().await;
                 }
@@ -283,13 +285,29 @@ impl Standby<'_> {
     }
 
     /// Remembers where the logs part, and behind which operation they are compared.
-    fn note(&mut self, found: GapReport, compare_from: Option<OpId>) -> Result<(), SidecarError> {
+    async fn note(&mut self, found: GapReport, compare_from: Option<OpId>) -> Result<(), SidecarError> {
         tracing::info!(?found, "registered with the active");
+        self.keep_gap(&found).await?;
         self.member.anchors.update(|anchors| {
             anchors.rejoin(found);
             anchors.compare_from = compare_from;
         })?;
         self.member.board.facts().gap = self.member.anchors.current().gap;
+        Ok(())
+    }
+
+    /// Keeps what only this member has, before its log is replaced.
+    async fn keep_gap(&self, found: &GapReport) -> Result<(), SidecarError> {
+        let Some(folder) = self.log_folder().filter(|_| found.ops > 0) else { return Ok(()) };
+        let config = &self.member.config;
+        let (store, found) = (self.member.gaps.clone(), found.clone());
+        let (pair, member, active) = (config.pair.clone(), config.member.clone(), self.active.to_owned());
+        let kept =
+            blocking(move || store.keep(&folder, &found, Finder { pair: &pair, member: &member, active: &active }));
+        if let Some(kept) = kept.await? {
+            tracing::warn!(gap = kept.name, ops = kept.ops, changes = ?kept.changes, "kept what only this member has");
+        }
+        self.member.look_at_gaps().await;
         Ok(())
     }
 

@@ -15,7 +15,9 @@ use super::{
     board::Board,
     config::SidecarConfig,
     coordinator::Coordinator,
-    follow, generation,
+    follow,
+    gaps::GapStore,
+    generation,
     pledge_store::PledgeStore,
     serve,
     shipping::{Current, blocking},
@@ -57,6 +59,7 @@ pub(super) struct Member {
     pub(super) pledges: Option<PledgeStore>,
     pub(super) asking: Asking,
     pub(super) waiting_room: WaitingRoom,
+    pub(super) gaps: GapStore,
     /// The epoch in which this run of the sidecar gave the Lease back: it may not take it again, and need not give it back again.
     pub(super) released: i64,
     pub(super) stop: CancellationToken,
@@ -107,6 +110,7 @@ impl Duty {
 impl Member {
     /// Carries out orders until the sidecar is to end.
     pub(super) async fn run(mut self) {
+        self.look_at_gaps().await;
         while !self.stop.is_cancelled() {
             let mut duty = self.duty();
             if let Err(error) = self.carry_out(&mut duty).await {

@@ -18,6 +18,7 @@ pub mod control_socket;
 pub mod coordinator;
 mod error;
 mod follow;
+pub mod gaps;
 mod gate;
 pub mod generation;
 mod lags;
@@ -28,6 +29,7 @@ mod member;
 mod pledge_store;
 mod prober;
 mod refresh;
+pub mod replay;
 mod report;
 mod reread;
 mod retention;
@@ -54,7 +56,7 @@ use crate::launcher::{
 
 use self::{
     acknowledgements::Acknowledgements, asking::Asking, board::Board, config::SidecarConfig, coordinator::Coordinator,
-    member::Member, pledge_store::PledgeStore, store::AnchorStore, waiting_room::WaitingRoom,
+    gaps::GapStore, member::Member, pledge_store::PledgeStore, store::AnchorStore, waiting_room::WaitingRoom,
 };
 
 /// Runs a sidecar until `stop`; it then ends its reign, if it has one, gives the Lease back and returns.
@@ -77,6 +79,7 @@ pub async fn run(
     let servers = CancellationToken::new();
     let shipping = shipping::Current::default();
     let acknowledgements = Acknowledgements::default();
+    let gaps = GapStore::new(&config.wal_dir);
     resume(&config, &coordinator).await;
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(report::serve(report::bind(config.report_listen).await?, Arc::clone(&board), servers.clone()));
@@ -110,6 +113,7 @@ pub async fn run(
         pledges,
         asking,
         waiting_room,
+        gaps,
         released: 0,
         stop,
     }

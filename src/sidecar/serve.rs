@@ -309,8 +309,14 @@ impl Reign {
         if let Some(gate) = gate.filter(|gate| head.is_none_or(|head| head < *gate)) {
             return Err(SidecarError::BelowGate { gate, head: head.unwrap_or_default() });
         }
-        member.call(Request::SetTerm { generation: self.generation.clone(), term: terms::floor(self.epoch) }).await?;
-        Ok(head)
+        let floor = terms::floor(self.epoch);
+        let log = generation::log_folder(&member.config.wal_dir, &self.generation);
+        let replayed = match head {
+            Some(_) => member.replay_gaps(&log, floor, true).await,
+            None => None,
+        };
+        member.call(Request::SetTerm { generation: self.generation.clone(), term: floor }).await?;
+        Ok(replayed.or(head))
     }
 
     async fn start(&self, member: &Member) -> Result<LauncherStatus, SidecarError> {
@@ -367,6 +373,12 @@ impl Reign {
             if serving && let Some(end) = self.look_at_disk(member, &canary) {
                 return Ok(end);
             }
+            if serving {
+                member.settle_gaps().await;
+                if member.is_asked_to_replay() {
+                    self.replay_in_place(member).await?;
+                }
+            }
             match member.call(Request::Status).await {
                 Ok(status) if status.instance != self.launcher.instance => return Ok(End::LauncherRestarted),
                 Ok(status) => {
@@ -403,6 +415,18 @@ impl Reign {
             }
             Verdict::GiveUp => Ok(Some(End::Hung)),
         }
+    }
+
+    /// Stops kudu-master, adds what gaps have to its log, and starts it again: less than a second in which clients wait.
+    async fn replay_in_place(&mut self, member: &Member) -> Result<(), SidecarError> {
+        tracing::info!(epoch = self.epoch, "kudu-master is restarted in place to replay a gap");
+        member.call(Request::Stop).await?;
+        let log = generation::log_folder(&member.config.wal_dir, &self.generation);
+        if let Some(last) = member.replay_gaps(&log, terms::floor(self.epoch), false).await {
+            member.call(Request::SetTerm { generation: self.generation.clone(), term: last.term }).await?;
+        }
+        self.start(member).await?;
+        Ok(())
     }
 
     /// What it means that the volume of the log takes writes, or takes none.

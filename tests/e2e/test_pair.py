@@ -151,6 +151,16 @@ class PairTest(unittest.TestCase):
         """Every acknowledged table, every row, ksck. The client ends here."""
         support.story().check()
 
+    def test_7_what_only_a_lost_active_had_comes_back_with_the_switch_back(self) -> None:
+        """Tables and rows that no standby got: kept, told, readable, replayed."""
+        support.story().make_gap()
+        gap = support.pair().status()["gaps"][0]
+        self.assertEqual(support.pair().condition("GapPending")["status"], "True")
+        self.assertIn("CREATE TABLE made-before-the-loss", support.story().show_gap(gap))
+        support.story().switch_back()
+        self.assertEqual(support.pair().condition("GapPending")["status"], "False")
+        self.assertEqual(reigns.overlaps(support.lives()), [])
+
     def test_8_the_chart_is_upgraded_tested_and_uninstalled(self) -> None:
         """The chart's own test runs ksck; an uninstallation leaves pairs, data and masters as they are."""
         chart = str(support.ROOT / "charts/kudu-pair")

@@ -51,6 +51,7 @@ pub(crate) fn report(name: &str) -> MemberReport {
         master_stopped: true,
         encryption: Some(LinkEncryption::Tls),
         gap: None,
+        gaps: Vec::new(),
         sync: None,
         stay: None,
         pending_ops: None,

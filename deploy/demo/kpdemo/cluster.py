@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -139,6 +141,24 @@ class LocalCluster(Cluster):
         """When the power of a pod's node was cut."""
         node = self.node_of(pod)
         return [at for cut, at in self.power_cuts if cut == node]
+
+    @contextlib.contextmanager
+    def parted(self, one: str, other: str) -> Iterator[None]:
+        """Nothing arrives between two pods, and nobody is told. The first one's node stays on meanwhile."""
+        namespace = f"/run/netns/{self.kubeconfig.parents[1].name}-n{self.node_of(one)}"
+        here, there = (self.kubectl("get", "pod", pod, "-o", "jsonpath={.status.podIP}") for pod in (one, other))
+
+        def filters(action: str) -> None:
+            # Where addresses of Services have been replaced already, and before kube-proxy's own filters.
+            for source, destination in ((here, there), (there, here)):
+                rule = ("FORWARD", "--source", source, "--destination", destination, "--jump", "DROP")
+                run("nsenter", f"--net={namespace}", "--", "iptables", "--wait", "--table", "mangle", action, *rule)
+
+        filters("--insert")
+        try:
+            yield
+        finally:
+            filters("--delete")
 
     def lose_active(self, pod: str) -> None:
         self._lost = self.node_of(pod)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,9 @@ TABLES = 20
 ROWS = 10_000
 # The table that the client makes first and keeps.
 ALWAYS = "watch-rows"
+# One that only a lost active has, and one that is made after its loss.
+GAP_TABLE = "made-before-the-loss"
+LATER_TABLE = "made-after-the-loss"
 OPERATOR_NAMESPACE = "kudu-pair-system"
 
 
@@ -48,6 +52,9 @@ class Story:
         self.fail_over()
         self.come_back()
         self.check()
+        if isinstance(self.cluster, LocalCluster):
+            self.make_gap()
+            self.switch_back()
         self.print_table()
 
     def set_up(self) -> None:
@@ -134,6 +141,99 @@ class Story:
         self.client.stop()
         wait_for("ksck to be content", self.ksck, timeout_s=90, pause_s=1)
         say("kudu cluster ksck: OK")
+
+    def make_gap(self) -> None:
+        """Tables and rows that the standby does not get before the active is lost."""
+        headline("8. Tables that only the active had when it was lost")
+        status = self.pair.wait_running()
+        active, epoch = status["active"], status["epoch"]
+        standby = next(name for name in self.pair.members() if name != active)
+        with self.cluster.parted(standby, active):
+            say(f"nothing arrives between {standby} and {active} any more")
+            self.create(GAP_TABLE)
+            rows = ("--num_threads=1", f"--num_rows_per_thread={ROWS}", "--keep_auto_table", "--use_random=false")
+            self.tool("perf", "loadgen", self.master, f"--table_name={GAP_TABLE}", *rows)
+            say(f"table {GAP_TABLE} with {self.rows_of(GAP_TABLE)} rows, by way of {active}")
+            self.cluster.lose_active(active)
+            self.pair.wait_epoch(epoch + 1)
+        if GAP_TABLE in self.tables():
+            raise Failure(f"{GAP_TABLE} was to be lost")
+        self.create(LATER_TABLE)
+        say(f"{standby} serves without {GAP_TABLE}, and table {LATER_TABLE} is made")
+        self.cluster.return_node()
+        self.pair.wait_running(timeout_s=240)
+        gap = wait_for("the gap to be told", lambda: next(iter(self.pair.status().get("gaps", [])), None), timeout_s=30)
+        say(f"gap {gap['name']}: {gap['ops']} operations, {', '.join(gap['changes'])}; {gap['state']}")
+        say(f"condition GapPending: {self.pair.condition('GapPending')['status']}")
+        print(self.show_gap(gap), end="")
+
+    def show_gap(self, gap: dict[str, Any]) -> str:
+        """The gap's operations in words, as the member that keeps it tells them."""
+        folder = f"/var/lib/kudu/wal/gaps/{gap['name']}"
+        return self.cluster.kubectl("exec", gap["member"], "-c", "replication", "--", "/kudu-pair", "gap", "show", folder)
+
+    def switch_back(self) -> None:
+        """A planned switch to the member that keeps the gap."""
+        gap = self.pair.status()["gaps"][0]
+        headline(f"9. Switched back to {gap['member']}: what only it had is replayed")
+        answer = self.pair.switch_over(gap["member"])
+        if answer["answer"] != "Completed":
+            raise Failure(f"the switchover was not completed: {answer}")
+
+        def replayed() -> dict[str, Any] | None:
+            now = next(one for one in self.pair.status()["gaps"] if one["name"] == gap["name"])
+            return now if now["state"] not in ("Pending", "Replaying") else None
+
+        try:
+            now = wait_for("the replay to be on every standby", replayed, timeout_s=60)
+        except Failure as failure:
+            raise Failure(f"{failure}; {self.pair.condition('GapPending').get('message')}") from failure
+        say(f"gap {now['name']}: {now['state']}, operations {' to '.join(now.get('replayed', []))}")
+        for line in now["outcome"]:
+            say(line)
+        missing = {GAP_TABLE, LATER_TABLE} - self.tables()
+        if missing or now["state"] != "Replayed":
+            raise Failure(f"tables {missing} are missing; the gap is {now['state']}")
+        rows = wait_for("the rows to be read", lambda: self.rows_of(GAP_TABLE), timeout_s=60, pause_s=1)
+        if rows != ROWS:
+            raise Failure(f"{GAP_TABLE} has {rows} rows, not {ROWS}")
+        say(f"tables of both reigns are there, and {GAP_TABLE} has its {rows} rows")
+        wait_for("ksck to be content", self.ksck, timeout_s=90, pause_s=1)
+        say("kudu cluster ksck: OK")
+
+    @property
+    def master(self) -> str:
+        """The pair's Service."""
+        return f"{self.pair.name}:7051"
+
+    def tool(self, *arguments: str, check: bool = True) -> str:
+        """One of Kudu's own tools, in a process of its own."""
+        return self.cluster.kubectl("exec", "demo-tserver-0", "--", "kudu", *arguments, check=check, timeout_s=120)
+
+    def create(self, table: str) -> None:
+        """A table of Kudu's own load generator's kind."""
+        columns = [
+            {"column_name": "key", "column_type": "INT64", "is_nullable": False},
+            {"column_name": "int_val", "column_type": "INT32"},
+            {"column_name": "string_val", "column_type": "STRING"},
+        ]
+        description = {
+            "table_name": table,
+            "schema": {"columns": columns, "key_column_names": ["key"]},
+            "partition": {"hash_partitions": [{"columns": ["key"], "num_buckets": 2}]},
+            "num_replicas": 1,
+        }
+        self.tool("table", "create", self.master, json.dumps(description))
+
+    def tables(self) -> set[str]:
+        """The names of all tables."""
+        return set(self.tool("table", "list", self.master).split())
+
+    def rows_of(self, table: str) -> int | None:
+        """How many rows a table has, if it can be read."""
+        text = self.tool("table", "scan", self.master, table, "--show_values=false", check=False)
+        counted = re.search(r"Total count (\d+)", text)
+        return int(counted[1]) if counted else None
 
     def ksck(self) -> bool:
         """Whether ksck finds all in order."""

@@ -22,8 +22,8 @@ use tokio::{sync::watch, time::timeout};
 use super::{Acquired, Addresses, Contact, Grant, Renewal};
 use crate::{
     api::{
-        AcknowledgementMode, AcknowledgementSpec, ApiServerLoss, Encryption, FailoverSpec, KuduMasterPair, RefreshSpec,
-        ReplicationSpec, SyncRecord, names, quantity,
+        AcknowledgementMode, AcknowledgementSpec, ApiServerLoss, Encryption, FailoverSpec, GapPolicy, KuduMasterPair,
+        RefreshSpec, ReplicationSpec, SyncRecord, names, quantity,
     },
     api_server, clock,
     failover::{
@@ -38,6 +38,7 @@ use crate::{
     },
     sidecar::{
         SidecarError, TlsFiles,
+        replay::GapOrders,
         security::{LinkSecurity, SecurityKeeper, Source},
     },
     wal::OpId,
@@ -51,6 +52,7 @@ pub struct KubernetesCoordinator {
     leases: Api<Lease>,
     orders: watch::Receiver<Order>,
     leads_elsewhere: watch::Receiver<bool>,
+    gap_orders: watch::Receiver<GapOrders>,
     timing: Arc<Mutex<FailoverSpec>>,
     roster: Arc<Mutex<Roster>>,
     bounds: watch::Receiver<ReplayBounds>,
@@ -71,6 +73,7 @@ impl KubernetesCoordinator {
     pub fn begin(client: Client, namespace: &str, pair: &str, member: &str, certificates: &Path) -> Self {
         let (sender, orders) = watch::channel(Order::Wait);
         let (elsewhere, leads_elsewhere) = watch::channel(false);
+        let (gap_sender, gap_orders) = watch::channel(GapOrders { policy: GapPolicy::Keep, requests: Vec::new() });
         let (source, sources) = watch::channel(Source::Unknown("the pair has not been read yet"));
         let timing = Arc::new(Mutex::new(FailoverSpec::default()));
         let roster = Arc::new(Mutex::new(None));
@@ -90,6 +93,7 @@ impl KubernetesCoordinator {
             certificates: certificates.to_owned(),
             orders: sender,
             elsewhere,
+            gap_orders: gap_sender,
             source,
             timing: Arc::clone(&timing),
             roster: Arc::clone(&roster),
@@ -103,6 +107,7 @@ impl KubernetesCoordinator {
             leases: Api::namespaced(client, namespace),
             orders,
             leads_elsewhere,
+            gap_orders,
             timing,
             roster,
             bounds,
@@ -120,6 +125,10 @@ impl KubernetesCoordinator {
     /// Whether a switch away from this member has ended, or it was not the active: the Service leads to another.
     pub(super) fn leads_elsewhere(&self) -> watch::Receiver<bool> {
         self.leads_elsewhere.clone()
+    }
+
+    pub(super) fn gap_orders(&self) -> GapOrders {
+        self.gap_orders.borrow().clone()
     }
 
     pub(super) fn addresses(&self, member: &str) -> Addresses {
@@ -350,6 +359,7 @@ struct Heard {
     certificates: PathBuf,
     orders: watch::Sender<Order>,
     elsewhere: watch::Sender<bool>,
+    gap_orders: watch::Sender<GapOrders>,
     source: watch::Sender<Source>,
     timing: Arc<Mutex<FailoverSpec>>,
     roster: Arc<Mutex<Roster>>,
@@ -373,6 +383,7 @@ impl Heard {
             status.switch.is_none() && status.active.as_ref().is_some_and(|active| *active != self.member)
         });
         set(&self.elsewhere, elsewhere);
+        set(&self.gap_orders, gap_orders(pair));
         // The order comes last: whoever carries it out finds the rest as it was then.
         set(&self.orders, pair.status.as_ref().map_or(Order::Wait, |status| order_for(&self.member, status)));
     }
@@ -398,6 +409,15 @@ impl Heard {
             key: folder.join("tls.key"),
         })
     }
+}
+
+fn gap_orders(pair: &KuduMasterPair) -> GapOrders {
+    let gaps = pair.status.iter().flat_map(|status| &status.gaps);
+    let requests = gaps.filter_map(|gap| {
+        let decision = gap.decision.as_ref()?;
+        Some((gap.name.clone(), decision.what, decision.request.clone()))
+    });
+    GapOrders { policy: pair.spec.switch_back.gap, requests: requests.collect() }
 }
 
 /// Wakes nobody when nothing changes.

@@ -11,9 +11,9 @@ pub use self::{
     kubernetes::KubernetesCoordinator,
     manual::{ManualConfig, ManualCoordinator, ManualRole, Upstream},
 };
-use super::{SidecarError, security::LinkSecurity};
+use super::{SidecarError, replay::GapOrders, security::LinkSecurity};
 use crate::{
-    api::{AcknowledgementMode, ReplicationSpec, SyncRecord},
+    api::{AcknowledgementMode, GapPolicy, ReplicationSpec, SyncRecord},
     failover::{
         failsafe::{Roster, Times},
         order::Order,
@@ -112,6 +112,14 @@ impl Coordinator {
         match self {
             Self::Kubernetes(kubernetes) => Some(kubernetes.leads_elsewhere()),
             Self::Manual(_) => None,
+        }
+    }
+
+    /// What the spec and a person say about gaps. Without Kubernetes a gap is kept.
+    pub(super) fn gap_orders(&self) -> GapOrders {
+        match self {
+            Self::Kubernetes(kubernetes) => kubernetes.gap_orders(),
+            Self::Manual(_) => GapOrders { policy: GapPolicy::Keep, requests: Vec::new() },
         }
     }
 

@@ -428,6 +428,7 @@ impl Members {
             standbys: standbys.collect(),
             master_stopped: !active,
             gap: member.gap.clone(),
+            gaps: Vec::new(),
             encryption: None,
             sync: None,
             stay: None,

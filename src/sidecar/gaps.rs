@@ -1,0 +1,269 @@
+//! The gaps that are kept on a member's volume, `gaps/<name>`: a segment with their operations, readable by Kudu's own tools and by
+//! `kudu-pair gap`, and beside it `gap.json` with their anchors and what became of them.
+//!
+//! A gap is kept before anything else touches the log that it is in, and it counts when its folder has its name. Its operations
+//! are never written again; what became of it is, as a whole.
+
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    SidecarError,
+    error::io,
+    store::{sync_folder, write_durably},
+};
+use crate::{
+    clock,
+    failover::member::GapReport,
+    gap::{self, Gap, KeptGap},
+    volume::{Volume, disk},
+    wal::{Codec, Footer, LogEntry, Replicate, SegmentHeader, encode},
+    waldir::{SegmentPath, read_log, stopped_log_dir},
+};
+
+/// The folder of all gaps on the log volume.
+const FOLDER: &str = "gaps";
+/// The file with a gap's anchors.
+const ANCHORS: &str = "gap.json";
+/// How a gap's folder is called until it is whole.
+const PARTIAL: &str = ".partial";
+/// Permission bits: people read them.
+const MODE: u32 = 0o644;
+/// A batch of a segment is closed at this size.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// The gaps of one volume.
+#[derive(Debug, Clone)]
+pub struct GapStore {
+    volume: Arc<dyn Volume>,
+    wal_dir: PathBuf,
+}
+
+/// Who found a gap, and beside whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Finder<'a> {
+    /// The pair.
+    pub pair: &'a str,
+    /// The member whose log it is in.
+    pub member: &'a str,
+    /// The active that does not have it.
+    pub active: &'a str,
+}
+
+impl GapStore {
+    /// The gaps below a log volume.
+    #[must_use]
+    pub fn new(wal_dir: &Path) -> Self {
+        Self::on(disk(), wal_dir)
+    }
+
+    /// The same on a given volume.
+    #[must_use]
+    pub fn on(volume: Arc<dyn Volume>, wal_dir: &Path) -> Self {
+        Self { volume, wal_dir: wal_dir.to_owned() }
+    }
+
+    /// Keeps what the log in `log_folder` has behind the diff-head of `found`; what is kept already stays as it is. When this returns,
+    /// it is durable and was read back.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or the volume refuses. The log must not be touched then.
+    pub fn keep(
+        &self,
+        log_folder: &Path,
+        found: &GapReport,
+        finder: Finder<'_>,
+    ) -> Result<Option<KeptGap>, SidecarError> {
+        let (ops, header) = read_segments(log_folder)?;
+        let gap = gap::read(&ops, found.diff_head).map_err(SidecarError::Gap)?;
+        let new = (found.epoch, finder.active);
+        let Some(kept) = KeptGap::found(&gap, finder.pair, finder.member, new, clock::unix_millis()) else {
+            return Ok(None);
+        };
+        if let Some(known) = self.all()?.into_iter().find(|known| known.name == kept.name) {
+            return Ok(Some(known));
+        }
+        let header = header.ok_or_else(|| SidecarError::GapNotKept { why: "its log has no segment".to_owned() })?;
+        self.write(&kept, &gap, &header)?;
+        Ok(Some(kept))
+    }
+
+    fn write(&self, kept: &KeptGap, gap: &Gap, header: &SegmentHeader) -> Result<(), SidecarError> {
+        let parent = self.folder();
+        let folder = parent.join(&kept.name);
+        let partial = parent.join(format!("{}{PARTIAL}", kept.name));
+        for made in [&parent, &partial] {
+            self.volume.create_folder(made).map_err(io("create", made))?;
+        }
+        // The folder of all gaps must not be one that a loss of power can still take.
+        sync_folder(&*self.volume, &self.wal_dir)?;
+        let segment = SegmentPath::new(&partial, 1).path;
+        let bytes = segment_bytes(gap, header)?;
+        let mut file = self.volume.create(&segment, MODE).map_err(io("create", &segment))?;
+        file.write_all_at(&bytes, 0).map_err(io("write", &segment))?;
+        file.sync_data().map_err(io("fsync", &segment))?;
+        drop(file);
+        let (read_back, _) = read_segments(&partial)?;
+        if read_back.iter().map(Replicate::raw).ne(gap.ops.iter().map(|op| op.op.raw())) {
+            return Err(SidecarError::GapNotKept {
+                why: "other operations were read back than were written".to_owned(),
+            });
+        }
+        self.describe(&partial, kept)?;
+        self.volume.rename(&partial, &folder).map_err(io("rename", &partial))?;
+        sync_folder(&*self.volume, &parent)
+    }
+
+    /// All gaps that are kept, the oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be read: none is passed over.
+    pub fn all(&self) -> Result<Vec<KeptGap>, SidecarError> {
+        let parent = self.folder();
+        let entries = match fs::read_dir(&parent) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(io("list", &parent)(error)),
+        };
+        let mut all = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(io("list", &parent))?.file_name().to_string_lossy().into_owned();
+            if name.ends_with(PARTIAL) {
+                continue;
+            }
+            let path = parent.join(name).join(ANCHORS);
+            let bytes = fs::read(&path).map_err(io("read", &path))?;
+            let kept: KeptGap = serde_json::from_slice(&bytes).map_err(|error| io("read", &path)(error.into()))?;
+            all.push(kept);
+        }
+        all.sort_by_key(|kept| (kept.kept_unix_milliseconds, kept.head));
+        Ok(all)
+    }
+
+    /// The operations of a gap.
+    ///
+    /// # Errors
+    /// When its segment cannot be read.
+    pub fn ops(&self, kept: &KeptGap) -> Result<Gap, SidecarError> {
+        let (ops, _) = read_segments(&self.folder().join(&kept.name))?;
+        gap::read(&ops, kept.diff_head).map_err(SidecarError::Gap)
+    }
+
+    /// Writes down what became of a gap.
+    ///
+    /// # Errors
+    /// When the volume refuses; then the old state stands.
+    pub fn update(&self, kept: &KeptGap) -> Result<(), SidecarError> {
+        self.describe(&self.folder().join(&kept.name), kept)
+    }
+
+    fn describe(&self, folder: &Path, kept: &KeptGap) -> Result<(), SidecarError> {
+        // The type has no map and no failing serializer, the only errors that serde_json has here.
+        write_durably(&*self.volume, &folder.join(ANCHORS), &serde_json::to_vec_pretty(kept).unwrap_or_default())
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.wal_dir.join(FOLDER)
+    }
+}
+
+/// The operations of a log at rest, without those that a later term has overwritten, and the header of its last segment.
+pub(super) fn read_segments(folder: &Path) -> Result<(Vec<Replicate>, Option<SegmentHeader>), SidecarError> {
+    let mut ops = Vec::new();
+    let log = read_log(&stopped_log_dir(folder), |_, entry| {
+        if let LogEntry::Replicate(op) = entry {
+            ops.push(op.clone());
+        }
+    });
+    let header = log?.segments.into_iter().rev().find_map(|segment| segment.header);
+    Ok((ops, header))
+}
+
+fn segment_bytes(gap: &Gap, header: &SegmentHeader) -> Result<Vec<u8>, SidecarError> {
+    let not_kept = |error: &dyn std::fmt::Display| SidecarError::GapNotKept { why: error.to_string() };
+    let header = header.with(1, Codec::None).map_err(|error| not_kept(&error))?;
+    let mut bytes = encode::segment_header(&header).map_err(|error| not_kept(&error))?;
+    let mut rest = gap.ops.as_slice();
+    while !rest.is_empty() {
+        let mut size = 0_usize;
+        let fit = rest.iter().take_while(|op| {
+            size = size.saturating_add(op.op.raw().len());
+            size <= BATCH_BYTES
+        });
+        let (batch, others) = rest.split_at(fit.count().max(1));
+        let batch = encode::batch(Codec::None, batch.iter().map(|op| op.op.raw())).map_err(|error| not_kept(&error))?;
+        bytes.extend_from_slice(&batch);
+        rest = others;
+    }
+    let index = |op: Option<&gap::GapOp>| op.map(|op| op.id().index);
+    bytes.extend_from_slice(&encode::footer(&Footer {
+        entries: i64::try_from(gap.ops.len()).unwrap_or(i64::MAX),
+        min_replicate_index: index(gap.ops.first()),
+        max_replicate_index: index(gap.ops.last()),
+        closed_micros: None,
+    }));
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{api::GapState, wal::OpId, waldir::testkit::FakeKudu};
+
+    const FINDER: Finder<'_> = Finder { pair: "demo", member: "demo-0", active: "demo-1" };
+
+    fn found(diff_head: OpId) -> GapReport {
+        GapReport { epoch: 2, ops: 1, diff_head: Some(diff_head), own_head: None }
+    }
+
+    #[test]
+    fn a_gap_is_kept_as_it_is_and_only_once() {
+        let mut kudu = FakeKudu::start();
+        kudu.ops(40);
+        let diff_head = kudu.last();
+        kudu.ops(30);
+        let volume = tempfile::tempdir().unwrap();
+        let store = GapStore::new(volume.path());
+        assert_eq!(store.all().unwrap(), vec![]);
+        let kept = store.keep(&kudu.dir, &found(diff_head), FINDER).unwrap().unwrap();
+        assert_eq!(kept.name, format!("demo-0-{}", kudu.last()));
+        assert_eq!((kept.ops, kept.diff_head, kept.head), (30, Some(diff_head), kudu.last()));
+        assert_eq!((kept.new_epoch, kept.new_active.as_str(), kept.state), (2, "demo-1", GapState::Pending));
+        let ops: Vec<_> = store.ops(&kept).unwrap().ops.iter().map(|op| op.op.clone()).collect();
+        assert_eq!(ops, kudu.replicates()[41..]);
+
+        let decided = KeptGap { state: GapState::Discarded, ..kept };
+        store.update(&decided).unwrap();
+        assert_eq!(store.keep(&kudu.dir, &found(diff_head), FINDER).unwrap().unwrap(), decided);
+        assert_eq!(store.all().unwrap(), vec![decided]);
+    }
+
+    #[test]
+    fn a_log_without_a_gap_keeps_none_and_one_that_does_not_part_there_is_an_error() {
+        let kudu = FakeKudu::start();
+        let volume = tempfile::tempdir().unwrap();
+        let store = GapStore::new(volume.path());
+        assert_eq!(store.keep(&kudu.dir, &found(kudu.last()), FINDER).unwrap(), None);
+        store.keep(&kudu.dir, &found(OpId::new(7, 9)), FINDER).unwrap_err();
+        assert_eq!(store.all().unwrap(), vec![]);
+    }
+
+    #[test]
+    fn what_a_crash_left_half_done_is_done_again() {
+        let mut kudu = FakeKudu::start();
+        let diff_head = kudu.last();
+        kudu.ops(3);
+        let volume = tempfile::tempdir().unwrap();
+        let name = format!("gaps/demo-0-{}.partial", kudu.last());
+        fs::create_dir_all(volume.path().join(&name)).unwrap();
+        fs::write(volume.path().join(&name).join("wal-000000001"), b"half").unwrap();
+        let store = GapStore::new(volume.path());
+        assert_eq!(store.all().unwrap(), vec![]);
+        store.keep(&kudu.dir, &found(diff_head), FINDER).unwrap().unwrap();
+        assert_eq!(store.all().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,150 @@
+//! Replaying gaps: what only this member had as an active of old goes behind the head of its log, while kudu-master is stopped.
+//!
+//! What is to be added is written down before it is, and planned anew after any crash; what is there already is planned as
+//! replayed before. A gap that cannot be replayed stays as it is and keeps nobody from serving.
+
+use std::path::Path;
+
+use super::{
+    SidecarError,
+    gaps::{GapStore, read_segments},
+    member::Member,
+    shipping::blocking,
+};
+use crate::{
+    api::{GapPolicy, GapRequest, GapState},
+    gap::{self, KeptGap, Plan, Sides, kept},
+    wal::{OpId, Replicate},
+    waldir::LogAppender,
+};
+
+/// What the pair's spec and a person say about gaps.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GapOrders {
+    /// What becomes of a gap when its member serves again.
+    pub policy: GapPolicy,
+    /// What a person asked for: the gap's name, what, and the request's text.
+    pub requests: Vec<(String, GapRequest, String)>,
+}
+
+impl GapOrders {
+    /// The request about a gap that was not obeyed yet.
+    fn request(&self, kept: &KeptGap) -> Option<(GapRequest, &str)> {
+        let (_, what, text) = self.requests.iter().find(|(name, ..)| *name == kept.name)?;
+        (kept.request.as_deref() != Some(text)).then_some((*what, text.as_str()))
+    }
+
+    /// Whether a gap is to be replayed: because a person asked for it, or, at the `beginning` of a reign, because the spec says so.
+    pub(super) fn wants_replay(&self, kept: &KeptGap, beginning: bool) -> bool {
+        let asked = matches!(self.request(kept), Some((GapRequest::Replay, _)));
+        let by_itself = beginning && self.policy == GapPolicy::Replay;
+        kept.is_open() && (asked || by_itself || beginning && kept.state == GapState::Replaying)
+    }
+}
+
+impl Member {
+    /// Replays every gap that is to be, into the log of a kudu-master that is stopped. Returns the log's last operation when
+    /// something was added. What cannot be replayed is said in its outcome.
+    pub(super) async fn replay_gaps(&self, log_folder: &Path, term: i64, beginning: bool) -> Option<OpId> {
+        let orders = self.coordinator.gap_orders();
+        let wanted = self.board.facts().gaps.clone().into_iter().filter(|kept| orders.wants_replay(kept, beginning));
+        let mut added = None;
+        for kept in wanted.collect::<Vec<_>>() {
+            let request = orders.request(&kept).map(|(_, text)| text.to_owned()).or_else(|| kept.request.clone());
+            let (store, folder, asked) = (self.gaps.clone(), log_folder.to_owned(), kept.clone());
+            let replayed = blocking(move || replay(&store, &folder, &KeptGap { request, ..asked }, term)).await;
+            match replayed {
+                Ok(replayed) => {
+                    tracing::info!(gap = kept.name, outcome = ?replayed.outcome, added = ?replayed.replayed, "replayed a gap");
+                    added = replayed
+                        .replayed
+                        .filter(|_| replayed.replayed != kept.replayed)
+                        .map_or(added, |ops| Some(ops.1));
+                }
+                Err(error) => {
+                    tracing::error!(gap = kept.name, %error, "a gap cannot be replayed; it is kept");
+                    let request = orders.request(&kept).map(|(_, text)| text.to_owned());
+                    let outcome = vec![format!("not replayed: {error}")];
+                    self.gap_became(KeptGap { request: request.or(kept.request.clone()), outcome, ..kept }).await;
+                }
+            }
+            self.look_at_gaps().await;
+        }
+        added
+    }
+
+    /// Calls those replays done that every standby has, and gives up what a person gave up.
+    pub(super) async fn settle_gaps(&self) {
+        let orders = self.coordinator.gap_orders();
+        let gaps = self.board.facts().gaps.clone();
+        for kept in gaps {
+            if let Some((GapRequest::Discard, text)) = orders.request(&kept).filter(|_| kept.is_open()) {
+                tracing::info!(gap = kept.name, request = text, "a gap is given up");
+                let (request, outcome) = (Some(text.to_owned()), vec!["discarded, as asked".to_owned()]);
+                self.gap_became(KeptGap { state: GapState::Discarded, request, outcome, ..kept }).await;
+            } else if kept.state == GapState::Replaying && self.every_standby_has(kept.replayed.map(|ops| ops.1)) {
+                let state = kept.after_replay.unwrap_or(GapState::Replayed);
+                tracing::info!(gap = kept.name, ?state, "every standby has what was replayed");
+                self.gap_became(KeptGap { state, ..kept }).await;
+            }
+        }
+    }
+
+    /// Whether somebody asked for a replay into the log of the active that runs.
+    pub(super) fn is_asked_to_replay(&self) -> bool {
+        let orders = self.coordinator.gap_orders();
+        self.board.facts().gaps.iter().any(|kept| orders.wants_replay(kept, false))
+    }
+
+    /// Puts the gaps of this member's volume on the board.
+    pub(super) async fn look_at_gaps(&self) {
+        let store = self.gaps.clone();
+        match blocking(move || store.all()).await {
+            Ok(gaps) => self.board.facts().gaps = gaps,
+            Err(error) => tracing::error!(%error, "the gaps that are kept here cannot be read"),
+        }
+    }
+
+    async fn gap_became(&self, kept: KeptGap) {
+        let store = self.gaps.clone();
+        if let Err(error) = blocking(move || store.update(&kept)).await {
+            tracing::error!(%error, "what became of a gap cannot be written down");
+        }
+        self.look_at_gaps().await;
+    }
+
+    fn every_standby_has(&self, op: Option<OpId>) -> bool {
+        let facts = self.board.facts();
+        let applied = op.is_none_or(|op| facts.applied_head.is_some_and(|applied| applied >= op));
+        applied
+            && !facts.standbys.is_empty()
+            && facts.standbys.values().all(|standby| Some(standby.replicate_head) >= op)
+    }
+}
+
+/// Plans and adds. Returns the gap as it is written down then.
+fn replay(store: &GapStore, log_folder: &Path, kept: &KeptGap, term: i64) -> Result<KeptGap, SidecarError> {
+    let gap = store.ops(kept)?;
+    let (own, _) = read_segments(log_folder)?;
+    let since = gap::read(&own, kept.diff_head).map_err(SidecarError::Gap)?;
+    let plan = plan(&gap, &since)?;
+    let head = since.last().ok_or(SidecarError::NoCatalog)?;
+    let time = own.iter().map(Replicate::timestamp).max().unwrap_or(0);
+    let ops = gap::renumber(&plan, &gap, head, term, time).map_err(SidecarError::Renumber)?;
+    let (state, outcome) = kept::outcome(&plan);
+    let new_first = since.ops.first().map(gap::GapOp::id).or(kept.new_first);
+    let replayed = ops.first().zip(ops.last()).map(|(first, last)| (first.id(), last.id())).or(kept.replayed);
+    let next =
+        KeptGap { state: GapState::Replaying, after_replay: Some(state), replayed, outcome, new_first, ..kept.clone() };
+    store.update(&next)?;
+    if !ops.is_empty() {
+        let mut log = LogAppender::open(log_folder)?;
+        log.append(&ops)?;
+        log.sync()?;
+    }
+    Ok(next)
+}
+
+fn plan(gap: &gap::Gap, since: &gap::Gap) -> Result<Plan, SidecarError> {
+    gap::plan(Sides { gap, since, held_tablets: None }).map_err(SidecarError::GapPlan)
+}
