@@ -128,7 +128,7 @@ impl Member {
     /// Keeps the pod's network alive for a moment after the reign was given back.
     ///
     /// With the last container the pod's address goes. A client that knocks there before the Service points elsewhere
-    /// would hear nothing and wait for its connection to time out; while the pod is there it finds the waiting room.
+    /// would hear nothing and wait for its connection to time out; while the pod is there it is refused at once and tries again.
     async fn linger(&self) {
         let mut orders = self.coordinator.orders();
         let replaced = orders.wait_for(|order| matches!(order, Order::Follow { .. }));

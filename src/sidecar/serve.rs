@@ -516,9 +516,11 @@ impl Reign {
 
 impl Reign {
     /// Stops kudu-master for good; its clients wait until they are led to another.
+    ///
+    /// Not in a pod that ends: its network can go, and then nothing tells them any more that they wait for nobody.
     async fn stop(&self, member: &mut Member) -> Result<(), SidecarError> {
         member.stop_master().await?;
-        if let Some(address) = &self.launcher.rpc_bind {
+        if let Some(address) = self.launcher.rpc_bind.as_ref().filter(|_| !member.stop.is_cancelled()) {
             member.waiting_room.open(address).await;
         }
         Ok(())
