@@ -9,6 +9,7 @@ use tokio::{net::UnixStream, time::timeout};
 use tokio_util::codec::{Framed, LinesCodec};
 
 use crate::{
+    api::GapRequest,
     sidecar::{
         control_socket::{ControlReply, ControlRequest},
         coordinator::Upstream,
@@ -52,6 +53,16 @@ enum Command {
         #[arg(long)]
         unfit: bool,
     },
+    /// Replay a gap that this member keeps: at once when it serves, or when it does next.
+    ReplayGap {
+        /// Its name, as `status` has it.
+        name: String,
+    },
+    /// Give up a gap that this member keeps; its files stay.
+    DiscardGap {
+        /// Its name, as `status` has it.
+        name: String,
+    },
     /// Stop serving and ship what is left of the log to the standbys.
     Demote,
     /// Become the standby of another member.
@@ -75,6 +86,8 @@ impl CtlArgs {
             Command::Status => ControlRequest::Status,
             Command::Init => ControlRequest::Init,
             Command::Promote { at_least, epoch, unfit } => ControlRequest::Promote { gate: at_least, epoch, unfit },
+            Command::ReplayGap { name } => ControlRequest::Gap { name, what: GapRequest::Replay },
+            Command::DiscardGap { name } => ControlRequest::Gap { name, what: GapRequest::Discard },
             Command::Demote => ControlRequest::Demote,
             Command::Follow { link, rpc } => ControlRequest::Follow { master: Upstream { link, rpc } },
         };

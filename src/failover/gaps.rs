@@ -21,6 +21,8 @@ const CONDITION: &str = "GapPending";
 const CLOSED_GAPS: usize = 10;
 /// The flag with which tablet servers are told to delete the data of tables that the active does not know.
 const DELETES_ORPHANS: &str = "catalog_manager_delete_orphaned_tablets";
+/// Conflicts of one gap that the condition names; the status has more.
+const TROUBLES: usize = 5;
 /// The request that stands for the end of `spec.switchBack.discardAfterDays`.
 const EXPIRED: &str = "spec.switchBack.discardAfterDays";
 
@@ -107,7 +109,8 @@ fn words(seen: &Observation, status: &PairStatus, gap: &GapStatus) -> String {
     let more = (gap.more_changes > 0).then(|| format!("and {} more", gap.more_changes));
     let changes = gap.changes.iter().cloned().chain(more).collect::<Vec<_>>().join(", ");
     let changes = if changes.is_empty() { "nothing that a person did".to_owned() } else { changes };
-    let outcome = gap.outcome.iter().filter(|line| line.starts_with("conflict") || line.starts_with("not"));
+    let troubles = gap.outcome.iter().filter(|line| line.starts_with("conflict") || line.starts_with("not"));
+    let outcome = troubles.take(TROUBLES);
     let next = match gap.state {
         GapState::Replaying => "they are in the active's log, and wait for its standbys".to_owned(),
         GapState::Conflict => {

@@ -2,11 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{describe::describe, plan::Plan, read::Gap, verdict::Verdict};
+use super::{
+    describe::describe,
+    plan::{Item, Plan},
+    read::Gap,
+    verdict::Verdict,
+};
 use crate::{api::GapState, replication::terms, wal::OpId};
 
 /// Changes that are named in words; the others are counted.
 const NAMED_CHANGES: usize = 20;
+
+/// Tables whose outcome is told in words; the others are counted.
+const OUTCOMES: usize = 50;
 
 /// The anchors of a gap, and what became of it. As JSON beside the gap's segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,18 +115,29 @@ pub fn name(member: &str, head: OpId) -> String {
     format!("{member}-{head}")
 }
 
-/// What a plan comes to when what can be replayed is.
+/// What a plan comes to when what can be replayed is: in words for each table, conflicts first.
 #[must_use]
 pub fn outcome(plan: &Plan) -> (GapState, Vec<String>) {
-    let conflicts = plan.items.iter().any(|item| matches!(item.verdict, Verdict::Conflict { .. }));
-    let lines = plan.items.iter().map(|item| {
-        let what = match item.verdict {
-            Verdict::Replay => "replayed",
-            Verdict::AlreadyReplayed => "replayed before",
-            Verdict::Superseded { .. } => "superseded",
-            Verdict::Conflict { .. } => "conflict",
-        };
-        format!("{what}: {}: {}", item.name, item.why)
-    });
-    (if conflicts { GapState::Conflict } else { GapState::Replayed }, lines.collect())
+    let is_conflict = |item: &&Item| matches!(item.verdict, Verdict::Conflict { .. });
+    let (conflicts, others): (Vec<_>, Vec<_>) = plan.items.iter().partition(is_conflict);
+    let state = if conflicts.is_empty() { GapState::Replayed } else { GapState::Conflict };
+    let mut lines: Vec<_> = conflicts
+        .into_iter()
+        .chain(others)
+        .map(|item| {
+            let what = match item.verdict {
+                Verdict::Replay => "replayed",
+                Verdict::AlreadyReplayed => "replayed before",
+                Verdict::Superseded { .. } => "superseded",
+                Verdict::Conflict { .. } => "conflict",
+            };
+            format!("{what}: {}: {}", item.name, item.why)
+        })
+        .collect();
+    let more = lines.len().saturating_sub(OUTCOMES);
+    if more > 0 {
+        lines.truncate(OUTCOMES);
+        lines.push(format!("and {more} more; kudu-pair gap plan has all of them"));
+    }
+    (state, lines)
 }

@@ -12,7 +12,7 @@ use prometheus_client::{
 
 use super::Labels;
 use crate::{
-    api::{MemberStatus, PairStatus, Receipt},
+    api::{GapStatus, MemberStatus, PairStatus, Receipt},
     wal::OpId,
 };
 
@@ -78,6 +78,24 @@ const GAUGES: &[OfPairs] = &[
         unit: None,
         help: "1 for the status (True, False or Unknown) that a condition has",
         samples: conditions,
+    },
+    OfPairs {
+        name: "gap_ops",
+        unit: None,
+        help: "Operations that a member keeps and the active does not have, by what became of them",
+        samples: |status| of_gaps(status, |gap| number(gap.ops)),
+    },
+    OfPairs {
+        name: "gap",
+        unit: Some(Bytes),
+        help: "Length of these operations",
+        samples: |status| of_gaps(status, |gap| number(gap.bytes)),
+    },
+    OfPairs {
+        name: "gap_kept_timestamp",
+        unit: Some(Seconds),
+        help: "When they were kept, in seconds since 1970",
+        samples: |status| of_gaps(status, |gap| time(gap.kept_at.0)),
     },
     OfPairs {
         name: "member_head_index",
@@ -195,6 +213,13 @@ fn conditions(status: &PairStatus) -> Vec<Sample> {
 fn of_members(status: &PairStatus, value: fn(&MemberStatus) -> Option<f64>) -> Vec<Sample> {
     let sample = |member| Some((vec![("member", MemberStatus::clone(member).name)], value(member)?));
     status.members.iter().filter_map(sample).collect()
+}
+
+fn of_gaps(status: &PairStatus, value: fn(&GapStatus) -> f64) -> Vec<Sample> {
+    let labels = |gap: &GapStatus| {
+        vec![("gap", gap.name.clone()), ("member", gap.member.clone()), ("state", format!("{:?}", gap.state))]
+    };
+    status.gaps.iter().map(|gap| (labels(gap), value(gap))).collect()
 }
 
 fn under_way(status: &PairStatus) -> Vec<Sample> {

@@ -18,6 +18,10 @@ fn status() -> PairStatus {
     let last = receipt("Failover", 4, "2", "2026-03-01T12:00:00.000000Z");
     let before = receipt("Switchover", 3, "unknown", "2026-03-01T11:00:00.000000Z");
     let status = json!({
+        "gaps": [{
+            "name": "demo-0-1000001.508", "member": "demo-0", "oldEpoch": 1, "head": "1000001.508", "newEpoch": 2,
+            "newActive": "demo-1", "ops": 4, "bytes": 2231, "keptAt": "2026-01-02T03:04:05.000000Z", "state": "Pending",
+        }],
         "phase": "Running", "active": "demo-1", "epoch": 4,
         "sync": { "epoch": 4, "members": ["demo-0"], "quorum": 1, "degraded": true },
         "members": [

@@ -15,7 +15,11 @@ use super::{
     board::Board,
     coordinator::{Coordinator, Upstream},
 };
-use crate::{api::MemberState, failover::member::MemberReport, wal::OpId};
+use crate::{
+    api::{GapRequest, MemberState},
+    failover::member::MemberReport,
+    wal::OpId,
+};
 
 /// Longest request or reply; a report of four standbys is far below.
 const MAX_LINE_BYTES: usize = 256 * 1024;
@@ -37,6 +41,13 @@ pub enum ControlRequest {
         /// Also with a log that was found unfit.
         #[serde(default)]
         unfit: bool,
+    },
+    /// Replay or give up a gap that this member keeps.
+    Gap {
+        /// Its name, as the report has it.
+        name: String,
+        /// What.
+        what: GapRequest,
     },
     /// Stop serving; ship what is left of the log.
     Demote,
@@ -149,6 +160,13 @@ fn answer(request: ControlRequest, board: &Board, coordinator: &Coordinator) -> 
         {
             return refused(format!("demote: this member is {:?} and serves nothing", report.state));
         }
+        ControlRequest::Gap { name, what } => match report.gaps.iter().find(|gap| gap.name == name) {
+            Some(gap) if gap.is_open() => manual.ask_about_gap(name, what),
+            Some(gap) => return refused(format!("gap: {name} is {:?} already", gap.state)),
+            None => {
+                return refused(format!("gap: this member keeps no gap {name:?}; `status` lists those that it keeps"));
+            }
+        },
         ControlRequest::Demote => manual.demote(report.epoch),
         ControlRequest::Follow { master } if manual.unknown(&master).is_some() => {
             return refused(format!("follow: {}", manual.unknown(&master).unwrap_or_default()));

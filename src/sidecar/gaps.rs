@@ -113,7 +113,7 @@ impl GapStore {
                 why: "other operations were read back than were written".to_owned(),
             });
         }
-        self.describe(&partial, kept)?;
+        Self::describe_on(&*self.volume, &partial, kept)?;
         self.volume.rename(&partial, &folder).map_err(io("rename", &partial))?;
         sync_folder(&*self.volume, &parent)
     }
@@ -135,13 +135,25 @@ impl GapStore {
             if name.ends_with(PARTIAL) {
                 continue;
             }
-            let path = parent.join(name).join(ANCHORS);
-            let bytes = fs::read(&path).map_err(io("read", &path))?;
-            let kept: KeptGap = serde_json::from_slice(&bytes).map_err(|error| io("read", &path)(error.into()))?;
-            all.push(kept);
+            let folder = parent.join(name);
+            let kept = Self::anchors(&folder)?;
+            all.push(kept.ok_or_else(|| io("read", &folder.join(ANCHORS))(ErrorKind::NotFound.into()))?);
         }
         all.sort_by_key(|kept| (kept.kept_unix_milliseconds, kept.head));
         Ok(all)
+    }
+
+    /// The anchors in a gap's folder; none in one that is no gap's.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn anchors(folder: &Path) -> Result<Option<KeptGap>, SidecarError> {
+        let path = folder.join(ANCHORS);
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| io("read", &path)(error.into())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io("read", &path)(error)),
+        }
     }
 
     /// The operations of a gap.
@@ -158,12 +170,20 @@ impl GapStore {
     /// # Errors
     /// When the volume refuses; then the old state stands.
     pub fn update(&self, kept: &KeptGap) -> Result<(), SidecarError> {
-        self.describe(&self.folder().join(&kept.name), kept)
+        Self::describe_on(&*self.volume, &self.folder().join(&kept.name), kept)
     }
 
-    fn describe(&self, folder: &Path, kept: &KeptGap) -> Result<(), SidecarError> {
+    /// Writes down what became of the gap in a folder.
+    ///
+    /// # Errors
+    /// As for [`Self::update`].
+    pub fn describe(folder: &Path, kept: &KeptGap) -> Result<(), SidecarError> {
+        Self::describe_on(&*disk(), folder, kept)
+    }
+
+    fn describe_on(volume: &dyn Volume, folder: &Path, kept: &KeptGap) -> Result<(), SidecarError> {
         // The type has no map and no failing serializer, the only errors that serde_json has here.
-        write_durably(&*self.volume, &folder.join(ANCHORS), &serde_json::to_vec_pretty(kept).unwrap_or_default())
+        write_durably(volume, &folder.join(ANCHORS), &serde_json::to_vec_pretty(kept).unwrap_or_default())
     }
 
     fn folder(&self) -> PathBuf {

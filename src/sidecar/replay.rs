@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     api::{GapPolicy, GapRequest, GapState},
-    gap::{self, KeptGap, Plan, Sides, kept},
+    gap::{self, Gap, KeptGap, Plan, Sides, kept},
     wal::{OpId, Replicate},
     waldir::LogAppender,
 };
@@ -124,27 +124,62 @@ impl Member {
 
 /// Plans and adds. Returns the gap as it is written down then.
 fn replay(store: &GapStore, log_folder: &Path, kept: &KeptGap, term: i64) -> Result<KeptGap, SidecarError> {
-    let gap = store.ops(kept)?;
-    let (own, _) = read_segments(log_folder)?;
-    let since = gap::read(&own, kept.diff_head).map_err(SidecarError::Gap)?;
-    let plan = plan(&gap, &since)?;
-    let head = since.last().ok_or(SidecarError::NoCatalog)?;
-    let time = own.iter().map(Replicate::timestamp).max().unwrap_or(0);
-    let ops = gap::renumber(&plan, &gap, head, term, time).map_err(SidecarError::Renumber)?;
-    let (state, outcome) = kept::outcome(&plan);
-    let new_first = since.ops.first().map(gap::GapOp::id).or(kept.new_first);
-    let replayed = ops.first().zip(ops.last()).map(|(first, last)| (first.id(), last.id())).or(kept.replayed);
-    let next =
-        KeptGap { state: GapState::Replaying, after_replay: Some(state), replayed, outcome, new_first, ..kept.clone() };
+    let prepared = prepare(log_folder, &store.ops(kept)?, term)?;
+    let (state, outcome) = kept::outcome(&prepared.plan);
+    let next = KeptGap {
+        state: GapState::Replaying,
+        after_replay: Some(state),
+        replayed: prepared.ops().or(kept.replayed),
+        outcome,
+        new_first: prepared.new_first.or(kept.new_first),
+        ..kept.clone()
+    };
     store.update(&next)?;
-    if !ops.is_empty() {
-        let mut log = LogAppender::open(log_folder)?;
-        log.append(&ops)?;
-        log.sync()?;
-    }
+    prepared.append(log_folder)?;
     Ok(next)
 }
 
-fn plan(gap: &gap::Gap, since: &gap::Gap) -> Result<Plan, SidecarError> {
-    gap::plan(Sides { gap, since, held_tablets: None }).map_err(SidecarError::GapPlan)
+/// A replay that was planned for the end of one log.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What becomes of each table.
+    pub plan: Plan,
+    /// The first operation of the log behind the diff-head.
+    pub new_first: Option<OpId>,
+    ops: Vec<Replicate>,
+}
+
+/// Plans the replay of a gap into a log at rest. Its operations get `term`, or one above that of the log's last operation.
+///
+/// # Errors
+/// When the log cannot be read, does not have the diff-head or begins behind it, or there is no plan.
+pub fn prepare(log_folder: &Path, gap: &Gap, term: i64) -> Result<Prepared, SidecarError> {
+    let (own, _) = read_segments(log_folder)?;
+    let since = gap::read(&own, gap.after).map_err(SidecarError::Gap)?;
+    let plan = gap::plan(Sides { gap, since: &since, held_tablets: None }).map_err(SidecarError::GapPlan)?;
+    let head = since.last().ok_or(SidecarError::NoCatalog)?;
+    let time = own.iter().map(Replicate::timestamp).max().unwrap_or(0);
+    let ops = gap::renumber(&plan, gap, head, term, time).map_err(SidecarError::Renumber)?;
+    Ok(Prepared { plan, new_first: since.ops.first().map(gap::GapOp::id), ops })
+}
+
+impl Prepared {
+    /// The operations that are to be added, first and last; none when there is nothing to add.
+    #[must_use]
+    pub fn ops(&self) -> Option<(OpId, OpId)> {
+        self.ops.first().zip(self.ops.last()).map(|(first, last)| (first.id(), last.id()))
+    }
+
+    /// Adds them, and makes them durable. No kudu-master may run on the log, and nothing may have been added since it was planned.
+    ///
+    /// # Errors
+    /// When the log cannot be appended to. Some of the tables may be there then, each as a whole.
+    pub fn append(&self, log_folder: &Path) -> Result<(), SidecarError> {
+        if !self.ops.is_empty() {
+            let mut log = LogAppender::open(log_folder)?;
+            log.append(&self.ops)?;
+            log.sync()?;
+        }
+        Ok(())
+    }
 }

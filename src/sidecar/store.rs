@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Name of the control file on the log volume.
-const FILE_NAME: &str = "kudu-pair.anchors";
+pub const CONTROL_FILE: &str = "kudu-pair.anchors";
 /// Its permission bits: it holds nothing secret, and people read it.
 const MODE: u32 = 0o644;
 
@@ -49,7 +49,7 @@ impl AnchorStore {
     /// # Errors
     /// As for [`Self::open`].
     pub fn open_on(volume: Arc<dyn Volume>, wal_dir: &Path, pair: &str) -> Result<Self, SidecarError> {
-        let path = wal_dir.join(FILE_NAME);
+        let path = wal_dir.join(CONTROL_FILE);
         let anchors = match fs::read(&path) {
             Ok(bytes) => {
                 let anchors =
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn a_damaged_control_file_stops_the_member() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(FILE_NAME), b"KPANCHOR rubbish").unwrap();
+        fs::write(folder.path().join(CONTROL_FILE), b"KPANCHOR rubbish").unwrap();
         let refused = AnchorStore::open(folder.path(), "demo").unwrap_err();
         assert!(refused.to_string().contains("restore it"), "{refused}");
     }

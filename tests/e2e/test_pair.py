@@ -156,7 +156,8 @@ class PairTest(unittest.TestCase):
         support.story().make_gap()
         gap = support.pair().status()["gaps"][0]
         self.assertEqual(support.pair().condition("GapPending")["status"], "True")
-        self.assertIn("CREATE TABLE made-before-the-loss", support.story().show_gap(gap))
+        self.assertIn("CREATE TABLE made-before-the-loss", support.story().gap_tool("show", gap))
+        self.assertRegex(support.story().gap_tool("plan", gap), "REPLAY +made-before-the-loss")
         support.story().switch_back()
         self.assertEqual(support.pair().condition("GapPending")["status"], "False")
         self.assertEqual(reigns.overlaps(support.lives()), [])

@@ -5,5 +5,6 @@
 
 mod catalog;
 mod gap;
+mod gap_killed;
 mod harness;
 mod wal;

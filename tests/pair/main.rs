@@ -10,6 +10,7 @@ mod disk_full;
 mod failover;
 mod failsafe;
 mod gap;
+mod gap_replay;
 mod hung;
 #[path = "../kudu/harness.rs"]
 mod kudu;

@@ -165,12 +165,13 @@ class Story:
         gap = wait_for("the gap to be told", lambda: next(iter(self.pair.status().get("gaps", [])), None), timeout_s=30)
         say(f"gap {gap['name']}: {gap['ops']} operations, {', '.join(gap['changes'])}; {gap['state']}")
         say(f"condition GapPending: {self.pair.condition('GapPending')['status']}")
-        print(self.show_gap(gap), end="")
+        print(self.gap_tool("show", gap), end="")
+        print(self.gap_tool("plan", gap), end="")
 
-    def show_gap(self, gap: dict[str, Any]) -> str:
-        """The gap's operations in words, as the member that keeps it tells them."""
+    def gap_tool(self, command: str, gap: dict[str, Any]) -> str:
+        """What `kudu-pair gap` says of a gap on the member that keeps it."""
         folder = f"/var/lib/kudu/wal/gaps/{gap['name']}"
-        return self.cluster.kubectl("exec", gap["member"], "-c", "replication", "--", "/kudu-pair", "gap", "show", folder)
+        return self.cluster.kubectl("exec", gap["member"], "-c", "replication", "--", "/kudu-pair", "gap", command, folder)
 
     def switch_back(self) -> None:
         """A planned switch to the member that keeps the gap."""

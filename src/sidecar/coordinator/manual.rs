@@ -15,7 +15,10 @@ use tokio::sync::watch;
 
 use super::Addresses;
 use crate::{
-    api::{AcknowledgementMode, AcknowledgementSpec, RefreshSpec, ReplicationSpec, SyncRecord, WhenUnavailable},
+    api::{
+        AcknowledgementMode, AcknowledgementSpec, GapPolicy, GapRequest, RefreshSpec, ReplicationSpec, SyncRecord,
+        WhenUnavailable,
+    },
     failover::{member::LinkEncryption, order::Order},
     pki,
     replication::{
@@ -25,6 +28,7 @@ use crate::{
     },
     sidecar::{
         SidecarError, TlsFiles,
+        replay::GapOrders,
         security::{LinkSecurity, SecurityKeeper, Source},
         shipping::blocking,
         store::{remove_durably, write_durably},
@@ -76,6 +80,9 @@ pub struct ManualConfig {
     /// Folder of the data blocks; the log's when absent.
     #[serde(default)]
     pub data_dir: Option<PathBuf>,
+    /// What becomes of operations that only this member had when another one took over, once it serves again; `Keep` when absent.
+    #[serde(default = "keep")]
+    pub gap: GapPolicy,
     /// When a client is told that its operation is done; with anything but `Async` the launcher needs `--sync-gate`.
     #[serde(default)]
     pub replication: ManualReplication,
@@ -110,6 +117,11 @@ impl ManualReplication {
             ..default
         }
     }
+}
+
+/// Without Kubernetes a person decides everything else as well.
+fn keep() -> GapPolicy {
+    GapPolicy::Keep
 }
 
 fn default_retention_bytes() -> u64 {
@@ -245,6 +257,7 @@ pub struct ManualCoordinator {
     upstream: watch::Sender<Option<Upstream>>,
     orders: watch::Sender<Order>,
     policy: watch::Sender<Policy>,
+    gap_orders: watch::Sender<GapOrders>,
     record: PathBuf,
     bounds: ReplayBounds,
 }
@@ -276,6 +289,7 @@ impl ManualCoordinator {
                 &config.replication.spec(),
                 config.slaves.keys().cloned().collect(),
             )),
+            gap_orders: watch::Sender::new(GapOrders { policy: config.gap, requests: Vec::new() }),
             record: config.wal_dir.join(RECORD),
             bounds: (&config.refresh).into(),
         })
@@ -350,6 +364,19 @@ impl ManualCoordinator {
 
     pub(super) fn retention_bytes(&self) -> u64 {
         self.retention_bytes
+    }
+
+    pub(super) fn gap_orders(&self) -> GapOrders {
+        self.gap_orders.borrow().clone()
+    }
+
+    /// Asks for something about a gap that this member keeps; once for each call.
+    pub fn ask_about_gap(&self, name: String, what: GapRequest) {
+        let request = uuid::Uuid::new_v4().simple().to_string();
+        self.gap_orders.send_modify(|orders| {
+            orders.requests.retain(|(asked, ..)| *asked != name);
+            orders.requests.push((name, what, request));
+        });
     }
 
     /// Makes this member the active of `epoch`.

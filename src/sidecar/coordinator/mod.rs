@@ -13,7 +13,7 @@ pub use self::{
 };
 use super::{SidecarError, replay::GapOrders, security::LinkSecurity};
 use crate::{
-    api::{AcknowledgementMode, GapPolicy, ReplicationSpec, SyncRecord},
+    api::{AcknowledgementMode, ReplicationSpec, SyncRecord},
     failover::{
         failsafe::{Roster, Times},
         order::Order,
@@ -115,11 +115,11 @@ impl Coordinator {
         }
     }
 
-    /// What the spec and a person say about gaps. Without Kubernetes a gap is kept.
+    /// What the user and a person's requests say about gaps.
     pub(super) fn gap_orders(&self) -> GapOrders {
         match self {
             Self::Kubernetes(kubernetes) => kubernetes.gap_orders(),
-            Self::Manual(_) => GapOrders { policy: GapPolicy::Keep, requests: Vec::new() },
+            Self::Manual(manual) => manual.gap_orders(),
         }
     }
 
