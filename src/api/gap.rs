@@ -7,16 +7,26 @@ use serde::{Deserialize, Serialize};
 use crate::wal::OpId;
 
 /// What becomes of operations that only an old active had.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SwitchBackSpec {
     /// What becomes of a gap when the member that keeps it serves again: `Replay` what does not conflict with what was done since,
     /// `Ask` a person by the condition `GapPending`, or `Keep` it until a person says something. Default: `Replay`.
     pub gap: GapPolicy,
+    /// How much a member keeps in gaps at most. Those that were replayed or discarded go first, the oldest before the others. One that nobody has
+    /// decided about never goes for this: when there is no room for another one, the member that has it does not rejoin and says so. Default: 1024.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub max_mebibytes: i32,
     /// After so many days a gap that nobody decided about is discarded, with an event. Default: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 3650))]
     pub discard_after_days: Option<i32>,
+}
+
+impl Default for SwitchBackSpec {
+    fn default() -> Self {
+        Self { gap: GapPolicy::default(), max_mebibytes: 1024, discard_after_days: None }
+    }
 }
 
 /// What becomes of a gap when its member serves again.

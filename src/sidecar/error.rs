@@ -99,6 +99,20 @@ pub enum SidecarError {
     /// A log that does not part where it was said to.
     #[error("the operations that only this member has cannot be told apart: {0}; its log is left as it is")]
     Gap(crate::gap::GapError),
+    /// Gaps that nobody has decided about take all the room that there is for gaps.
+    #[error(
+        "the operations that only this member has take {bytes} bytes, and with the gaps that it keeps ({}) that would be more than \
+         spec.switchBack.maxMebibytes allows ({max_bytes} bytes): replay or discard one of them, or raise it; this member's log is left as it is",
+        open.join(", ")
+    )]
+    NoRoomForGap {
+        /// What it needs.
+        bytes: u64,
+        /// What there may be in all.
+        max_bytes: u64,
+        /// The gaps that nobody has decided about.
+        open: Vec<String>,
+    },
     /// A gap of which there is no plan.
     #[error("there is no plan, since {0}")]
     GapPlan(crate::catalog::CatalogError),

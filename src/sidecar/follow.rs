@@ -302,8 +302,10 @@ impl Standby<'_> {
         let config = &self.member.config;
         let (store, found) = (self.member.gaps.clone(), found.clone());
         let (pair, member, active) = (config.pair.clone(), config.member.clone(), self.active.to_owned());
-        let kept =
-            blocking(move || store.keep(&folder, &found, Finder { pair: &pair, member: &member, active: &active }));
+        let max_bytes = self.member.coordinator.gap_orders().max_bytes;
+        let kept = blocking(move || {
+            store.keep(&folder, &found, Finder { pair: &pair, member: &member, active: &active }, max_bytes)
+        });
         if let Some(kept) = kept.await? {
             tracing::warn!(gap = kept.name, ops = kept.ops, changes = ?kept.changes, "kept what only this member has");
         }

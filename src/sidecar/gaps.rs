@@ -77,6 +77,7 @@ impl GapStore {
         log_folder: &Path,
         found: &GapReport,
         finder: Finder<'_>,
+        max_bytes: u64,
     ) -> Result<Option<KeptGap>, SidecarError> {
         let (ops, header) = read_segments(log_folder)?;
         let gap = gap::read(&ops, found.diff_head).map_err(SidecarError::Gap)?;
@@ -84,12 +85,33 @@ impl GapStore {
         let Some(kept) = KeptGap::found(&gap, finder.pair, finder.member, new, clock::unix_millis()) else {
             return Ok(None);
         };
-        if let Some(known) = self.all()?.into_iter().find(|known| known.name == kept.name) {
-            return Ok(Some(known));
+        let all = self.all()?;
+        if let Some(known) = all.iter().find(|known| known.name == kept.name) {
+            return Ok(Some(known.clone()));
         }
+        self.make_room(all, kept.bytes, max_bytes)?;
         let header = header.ok_or_else(|| SidecarError::GapNotKept { why: "its log has no segment".to_owned() })?;
         self.write(&kept, &gap, &header)?;
         Ok(Some(kept))
+    }
+
+    /// Removes gaps about which nobody has to decide any more, the oldest first, until there is room for so many bytes more.
+    fn make_room(&self, all: Vec<KeptGap>, bytes: u64, max_bytes: u64) -> Result<(), SidecarError> {
+        let mut taken: u64 = all.iter().map(|gap| gap.bytes).fold(bytes, u64::saturating_add);
+        for gap in all.iter().filter(|gap| !gap.is_open()) {
+            if taken <= max_bytes {
+                break;
+            }
+            tracing::info!(gap = gap.name, state = ?gap.state, "a gap is removed, since another one needs its room");
+            let folder = self.folder().join(&gap.name);
+            self.volume.remove_folder(&folder).map_err(io("remove", &folder))?;
+            taken = taken.saturating_sub(gap.bytes);
+        }
+        if taken <= max_bytes {
+            return Ok(());
+        }
+        let open = all.into_iter().filter(KeptGap::is_open).map(|gap| gap.name).collect();
+        Err(SidecarError::NoRoomForGap { bytes, max_bytes, open })
     }
 
     fn write(&self, kept: &KeptGap, gap: &Gap, header: &SegmentHeader) -> Result<(), SidecarError> {
@@ -234,6 +256,7 @@ mod tests {
     use super::*;
     use crate::{api::GapState, wal::OpId, waldir::testkit::FakeKudu};
 
+    const MAX: u64 = 1 << 20;
     const FINDER: Finder<'_> = Finder { pair: "demo", member: "demo-0", active: "demo-1" };
 
     fn found(diff_head: OpId) -> GapReport {
@@ -249,7 +272,7 @@ mod tests {
         let volume = tempfile::tempdir().unwrap();
         let store = GapStore::new(volume.path());
         assert_eq!(store.all().unwrap(), vec![]);
-        let kept = store.keep(&kudu.dir, &found(diff_head), FINDER).unwrap().unwrap();
+        let kept = store.keep(&kudu.dir, &found(diff_head), FINDER, MAX).unwrap().unwrap();
         assert_eq!(kept.name, format!("demo-0-{}", kudu.last()));
         assert_eq!((kept.ops, kept.diff_head, kept.head), (30, Some(diff_head), kudu.last()));
         assert_eq!((kept.new_epoch, kept.new_active.as_str(), kept.state), (2, "demo-1", GapState::Pending));
@@ -258,7 +281,7 @@ mod tests {
 
         let decided = KeptGap { state: GapState::Discarded, ..kept };
         store.update(&decided).unwrap();
-        assert_eq!(store.keep(&kudu.dir, &found(diff_head), FINDER).unwrap().unwrap(), decided);
+        assert_eq!(store.keep(&kudu.dir, &found(diff_head), FINDER, MAX).unwrap().unwrap(), decided);
         assert_eq!(store.all().unwrap(), vec![decided]);
     }
 
@@ -267,8 +290,8 @@ mod tests {
         let kudu = FakeKudu::start();
         let volume = tempfile::tempdir().unwrap();
         let store = GapStore::new(volume.path());
-        assert_eq!(store.keep(&kudu.dir, &found(kudu.last()), FINDER).unwrap(), None);
-        store.keep(&kudu.dir, &found(OpId::new(7, 9)), FINDER).unwrap_err();
+        assert_eq!(store.keep(&kudu.dir, &found(kudu.last()), FINDER, MAX).unwrap(), None);
+        store.keep(&kudu.dir, &found(OpId::new(7, 9)), FINDER, MAX).unwrap_err();
         assert_eq!(store.all().unwrap(), vec![]);
     }
 
@@ -283,7 +306,29 @@ mod tests {
         fs::write(volume.path().join(&name).join("wal-000000001"), b"half").unwrap();
         let store = GapStore::new(volume.path());
         assert_eq!(store.all().unwrap(), vec![]);
-        store.keep(&kudu.dir, &found(diff_head), FINDER).unwrap().unwrap();
+        store.keep(&kudu.dir, &found(diff_head), FINDER, MAX).unwrap().unwrap();
         assert_eq!(store.all().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn there_is_room_for_what_was_not_decided_and_no_more_is_kept_than_may_be() {
+        let volume = tempfile::tempdir().unwrap();
+        let store = GapStore::new(volume.path());
+        let keep = |ops: usize, max: u64| {
+            let mut kudu = FakeKudu::start();
+            let diff_head = kudu.last();
+            kudu.ops(ops);
+            store.keep(&kudu.dir, &found(diff_head), FINDER, max)
+        };
+        let names = || store.all().unwrap().into_iter().map(|gap| gap.name).collect::<Vec<_>>();
+        let first = keep(3, MAX).unwrap().unwrap();
+        let room = first.bytes * 2;
+        let refused = keep(9, room).unwrap_err().to_string();
+        assert!(refused.contains("spec.switchBack.maxMebibytes") && refused.contains(&first.name), "{refused}");
+        assert_eq!(names(), std::slice::from_ref(&first.name));
+
+        store.update(&KeptGap { state: GapState::Replayed, ..first }).unwrap();
+        let second = keep(5, room).unwrap().unwrap();
+        assert_eq!(names(), [second.name], "the one that was replayed made room");
     }
 }

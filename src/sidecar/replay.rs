@@ -12,19 +12,35 @@ use super::{
     shipping::blocking,
 };
 use crate::{
-    api::{GapPolicy, GapRequest, GapState},
+    api::{GapPolicy, GapRequest, GapState, SwitchBackSpec},
     gap::{self, Gap, KeptGap, Plan, Sides, kept},
     wal::{OpId, Replicate},
     waldir::LogAppender,
 };
 
 /// What the pair's spec and a person say about gaps.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GapOrders {
     /// What becomes of a gap when its member serves again.
     pub policy: GapPolicy,
+    /// How many bytes of gaps this member keeps at most.
+    pub max_bytes: u64,
     /// What a person asked for: the gap's name, what, and the request's text.
     pub requests: Vec<(String, GapRequest, String)>,
+}
+
+impl From<&SwitchBackSpec> for GapOrders {
+    fn from(spec: &SwitchBackSpec) -> Self {
+        let mebibytes = u64::try_from(spec.max_mebibytes).unwrap_or(0);
+        Self { policy: spec.gap, max_bytes: mebibytes.saturating_mul(1 << 20), requests: Vec::new() }
+    }
+}
+
+/// Until anything is known: everything is kept.
+impl Default for GapOrders {
+    fn default() -> Self {
+        Self { policy: GapPolicy::Keep, ..Self::from(&SwitchBackSpec::default()) }
+    }
 }
 
 impl GapOrders {

@@ -22,8 +22,8 @@ use tokio::{sync::watch, time::timeout};
 use super::{Acquired, Addresses, Contact, Grant, Renewal};
 use crate::{
     api::{
-        AcknowledgementMode, AcknowledgementSpec, ApiServerLoss, Encryption, FailoverSpec, GapPolicy, KuduMasterPair,
-        RefreshSpec, ReplicationSpec, SyncRecord, names, quantity,
+        AcknowledgementMode, AcknowledgementSpec, ApiServerLoss, Encryption, FailoverSpec, KuduMasterPair, RefreshSpec,
+        ReplicationSpec, SyncRecord, names, quantity,
     },
     api_server, clock,
     failover::{
@@ -73,7 +73,7 @@ impl KubernetesCoordinator {
     pub fn begin(client: Client, namespace: &str, pair: &str, member: &str, certificates: &Path) -> Self {
         let (sender, orders) = watch::channel(Order::Wait);
         let (elsewhere, leads_elsewhere) = watch::channel(false);
-        let (gap_sender, gap_orders) = watch::channel(GapOrders { policy: GapPolicy::Keep, requests: Vec::new() });
+        let (gap_sender, gap_orders) = watch::channel(GapOrders::default());
         let (source, sources) = watch::channel(Source::Unknown("the pair has not been read yet"));
         let timing = Arc::new(Mutex::new(FailoverSpec::default()));
         let roster = Arc::new(Mutex::new(None));
@@ -417,7 +417,7 @@ fn gap_orders(pair: &KuduMasterPair) -> GapOrders {
         let decision = gap.decision.as_ref()?;
         Some((gap.name.clone(), decision.what, decision.request.clone()))
     });
-    GapOrders { policy: pair.spec.switch_back.gap, requests: requests.collect() }
+    GapOrders { requests: requests.collect(), ..GapOrders::from(&pair.spec.switch_back) }
 }
 
 /// Wakes nobody when nothing changes.

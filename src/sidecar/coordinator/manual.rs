@@ -289,7 +289,7 @@ impl ManualCoordinator {
                 &config.replication.spec(),
                 config.slaves.keys().cloned().collect(),
             )),
-            gap_orders: watch::Sender::new(GapOrders { policy: config.gap, requests: Vec::new() }),
+            gap_orders: watch::Sender::new(GapOrders { policy: config.gap, ..GapOrders::default() }),
             record: config.wal_dir.join(RECORD),
             bounds: (&config.refresh).into(),
         })
