@@ -148,14 +148,14 @@ impl Volumes {
         self.volume.sync_folder(folder).map_err(at(folder))
     }
 
-    /// Removes what unfinished work has left.
+    /// Removes the folders that unfinished work has left. Files of such names are the sidecar's, which replaces its own in the same way.
     pub fn clear_leftovers(&self) -> Result<(), VolumeError> {
         for volume in [&self.wal, &self.data] {
             for entry in fs::read_dir(volume).map_err(at(volume))? {
                 let entry = entry.map_err(at(volume))?;
                 let name = entry.file_name();
                 let left = name.to_str().is_some_and(|name| name.ends_with(PARTIAL) || name.ends_with(SCRATCH));
-                if left {
+                if left && entry.file_type().map_err(at(volume))?.is_dir() {
                     remove(&*self.volume, &entry.path())?;
                 }
             }
@@ -263,6 +263,18 @@ mod tests {
         make(&volumes.begin("gen-1").unwrap());
         volumes.commit("gen-1").unwrap();
         assert!(!half.join("stale").exists());
+    }
+
+    /// A power cut while the sidecar replaced its control file leaves one, on which the launcher once ended at every start.
+    #[test]
+    fn a_file_that_the_sidecar_was_writing_is_left_alone() {
+        let (_folder, volumes) = volumes();
+        let file = volumes.own_files().join("kudu-pair.partial");
+        fs::write(&file, "half").unwrap();
+        make(&volumes.partial("gen-1"));
+        volumes.clear_leftovers().unwrap();
+        assert!(file.exists());
+        assert!(volumes.partial("gen-1").each().all(|folder| !folder.exists()));
     }
 
     #[test]
