@@ -50,6 +50,7 @@ pub fn copy_base(
         && throttles(&workshop.programs.version(&workshop.children)?)
     {
         args.push(format!("--tablet_copy_throttler_bytes_per_sec={limit}"));
+        args.push(format!("--tablet_copy_transfer_chunk_size_bytes={}", chunk_bytes(limit)));
     }
     let mut logged = begin;
     let measure = || {
@@ -74,6 +75,15 @@ pub fn lay_out(workshop: &Workshop, folders: &Folders, uuid: &str, cancel: &Canc
     Ok(workshop.programs.run(&workshop.children, &args, cancel, &LAYOUT_LIMITS, || 0)?)
 }
 
+/// How much of a file is asked for at once under a limit in bytes per second.
+///
+/// Kudu's throttle gives out a tenth of the limit each tenth of a second and saves nothing up: what is larger never gets its turn, and the copy
+/// hangs (kudu/util/throttler.cc). Kudu asks for 4 MiB.
+fn chunk_bytes(limit: u64) -> u64 {
+    const KUDUS_OWN: u64 = 4 * 1024 * 1024;
+    (limit / 10).clamp(1, KUDUS_OWN)
+}
+
 /// Whether this release, as in `kudu 1.18.1`, knows the flag that holds a copy back. An unknown flag would end the tool.
 fn throttles(version: &str) -> bool {
     let mut numbers = version.trim_start_matches("kudu ").split('.').map(str::parse::<u32>);
@@ -86,6 +96,15 @@ fn throttles(version: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chunk_is_no_more_than_the_throttle_gives_out_at_once() {
+        for mebibytes in [1, 32, 39, 40, 41, 1000] {
+            let limit = mebibytes << 20;
+            assert!(chunk_bytes(limit) <= limit / 10 && chunk_bytes(limit) <= 4 << 20);
+        }
+        assert_eq!(chunk_bytes(400 << 20), 4 << 20);
+    }
 
     #[test]
     fn only_a_release_that_knows_the_flag_is_given_it() {

@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kudu_pair::launcher::{catalog, protocol::Request};
+use kudu_pair::{
+    launcher::{catalog, protocol::Request},
+    waldir::tablet_wal_dir,
+};
 
 use crate::harness::*;
 
@@ -71,6 +74,47 @@ async fn a_base_is_copied_from_a_live_master_and_serves() {
     assert_eq!(catalog::consensus(&wal).unwrap().term, 42);
     let set_term = Request::SetTerm { generation: "gen-1".into(), term: 99 };
     assert!(refused(client.call(set_term).await).contains("stop it first"));
+}
+
+/// A file of the source that is larger than what Kudu's throttle gives out at once.
+#[tokio::test]
+async fn a_long_log_is_copied_under_a_limit() {
+    let (active, standby) = (Place::new(), Place::new());
+    let (launcher, other) = (active.launch().await, standby.launch().await);
+    active.serve(&launcher, FAR).await;
+    // Rows of some 55 kB, below Kudu's 64, which do not compress: what nobody serves is recorded all the same.
+    let columns: Vec<_> = (0..200)
+        .map(|number| {
+            let (name, comment) =
+                (format!("column_{number}"), (0..250).map(|_| fastrand::alphanumeric()).collect::<String>());
+            serde_json::json!({ "column_name": name, "column_type": "INT32", "comment": comment })
+        })
+        .collect();
+    for number in 0..90 {
+        let table = serde_json::json!({
+            "table_name": format!("wide_{number}"),
+            "schema": { "columns": columns, "key_column_names": ["column_0"] },
+            "partition": { "hash_partitions": [{ "columns": ["column_0"], "num_buckets": 2 }] },
+            "num_replicas": 1,
+        });
+        // Nobody serves its tablets, so the tool waits in vain.
+        let hurry = ["--negotiation_timeout_ms=250", "--timeout_ms=250"];
+        let _ = kudu(&[&["table", "create", &active.rpc(), &table.to_string()][..], &hurry].concat());
+    }
+    for (generation, mebibytes) in [("gen-1", 32), ("gen-2", 8)] {
+        let copy = Request::CopyBase {
+            generation: generation.into(),
+            uuid: UUID.to_owned(),
+            from: active.rpc(),
+            bytes_per_second: Some(mebibytes << 20),
+        };
+        let begin = Instant::now();
+        other.client().await.call(copy).await.unwrap();
+        println!("copied at {mebibytes} MiB/s within {:?}", begin.elapsed());
+    }
+    let log = tablet_wal_dir(&standby.path("wal").join("gen-1"), None);
+    let bytes: u64 = fs::read_dir(log).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+    assert!(bytes > 4 << 20, "{bytes} bytes are no long log");
 }
 
 #[tokio::test]
