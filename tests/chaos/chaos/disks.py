@@ -103,8 +103,10 @@ class SmallDisks:
         """Checks and mounts the file system again; nobody may use it."""
 
         def unmounted() -> bool:
+            # The old pod's own mount keeps the broken file system alive until the kubelet has removed it, and with it the loop
+            # device, which the next mount would take again.
             self._shell(node, f"umount {MOUNT} 2>/dev/null; true")
-            return self._shell(node, f"mountpoint -q {MOUNT} && echo mounted; true").strip() == ""
+            return self._shell(node, f"mountpoint -q {MOUNT} && echo mounted; losetup --associated {BACKING}/image").strip() == ""
 
         wait_for(f"the disk of node {node} to be let go", unmounted, timeout_s=90)
         self._shell(node, f"fsck.ext4 -y {BACKING}/image >/dev/null; {ATTACH}")
