@@ -21,7 +21,7 @@ from .raft import Raft
 RAFT_SILENT_S = 60
 PATIENCE_S = 60
 PHASES = ("detect", "fence", "replay", "repoint")
-# The timings of docs/benchmarks/README.md for a lost node that has to be noticed soon.
+# The settings of docs/benchmarks/README.md for a lost node that has to be noticed soon.
 FAST = {
     "leaseDurationMilliseconds": 1700,
     "renewDeadlineMilliseconds": 1000,
@@ -29,7 +29,8 @@ FAST = {
     "killTimeMilliseconds": 400,
     "clockMarginMilliseconds": 200,
 }
-DEFAULT = dict.fromkeys(FAST)
+FAST_SPEC = {"failover": FAST, "replication": {"refresh": {"replayMilliseconds": 300}}}
+DEFAULT_SPEC: dict[str, Any] = {"failover": dict.fromkeys(FAST), "replication": {"refresh": None}}
 
 
 @dataclass
@@ -53,7 +54,8 @@ class Case:
     target: str
     measure: Callable[[Any], Trial]
     raft: bool = False
-    timings: dict[str, int | None] = field(default_factory=lambda: DEFAULT)
+    # Of the pair's spec.
+    spec: dict[str, Any] = field(default_factory=lambda: DEFAULT_SPEC)
 
 
 def process_kill(arena: Arena) -> Trial:
@@ -119,9 +121,8 @@ def measured(
 def registered(cluster: LocalCluster, since_ms: int) -> float | None:
     """When the tablet server told a master of itself after a moment, by its own log: seconds."""
     log = cluster.kubectl("logs", "demo-tserver-0", "--since=120s")
-    year = datetime.datetime.now(datetime.UTC).year
-    for found in re.finditer(r"^I(\d{4} \d\d:\d\d:\d\d\.\d{6}) .*Registering TS with master", log, re.MULTILINE):
-        at = datetime.datetime.strptime(f"{year}{found[1]} +0000", "%Y%m%d %H:%M:%S.%f %z").timestamp() * 1000
+    for found in re.finditer(r"^I(\d{8} \d\d:\d\d:\d\d\.\d{6}) .*Registering TS with master", log, re.MULTILINE):
+        at = datetime.datetime.strptime(f"{found[1]} +0000", "%Y%m%d %H:%M:%S.%f %z").timestamp() * 1000
         if at > since_ms:
             return (at - since_ms) / 1000
     return None
@@ -179,6 +180,6 @@ CASES = [
     Case("switchover", "planned switch", "median list ≤ 0.7, create ≤ 1.2; worst ≤ 2", switchover),
     Case("delete", "forced deletion of the active's pod", "list ≤ 2, create ≤ 2.5", pod_delete),
     Case("power-off", "silent power-off of the active's node, default timings (Lease 6 s)", "≤ 7", node_power_off),
-    Case("power-off-fast", "silent power-off of the active's node, fast timings", "≤ 3", node_power_off, timings=FAST),
+    Case("power-off-fast", "silent power-off of the active's node, fast timings", "≤ 3", node_power_off, spec=FAST_SPEC),
     Case("raft-power-off", "silent power-off, Kudu's own Raft: of the leader's node", "", raft_power_off, raft=True),
 ]
