@@ -14,6 +14,7 @@ pub mod gap;
 pub mod launcher;
 pub mod metrics;
 pub mod pki;
+pub mod plugin;
 pub mod probe;
 pub mod replication;
 pub mod sidecar;

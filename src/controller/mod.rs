@@ -13,7 +13,7 @@ pub mod error;
 mod exporter;
 pub mod health;
 mod leader;
-mod leases;
+pub(crate) mod leases;
 mod observe;
 mod reconcile;
 mod report;

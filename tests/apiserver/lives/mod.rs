@@ -9,5 +9,6 @@ mod history;
 mod kubelet;
 mod leaders;
 mod members;
+mod plugin;
 mod replicas;
 mod world;

@@ -1,0 +1,242 @@
+//! Reads and writes at the API server. Everything that the plugin knows and does goes through here.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, anyhow, bail};
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{
+    Api, Client, Config, ResourceExt as _,
+    api::{ListParams, Patch, PatchParams},
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use serde_json::json;
+
+use super::look::Look;
+use crate::api::{KuduMasterPair, names};
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long one answer may take.
+const ANSWER: Duration = Duration::from_secs(15);
+/// Where `--help` lists the options of every command.
+pub(super) const HEADING: &str = "Options of every command";
+/// Whose changes they are, in the objects' managed fields.
+const MANAGER: &str = "kubectl-kudupair";
+
+/// Which API server, and which namespace.
+#[derive(clap::Args, Debug, Clone)]
+pub(crate) struct Reach {
+    /// The pair's namespace. Default: that of the context.
+    #[arg(short, long, global = true, value_name = "NAME", help_heading = HEADING)]
+    namespace: Option<String>,
+    /// The context of the kubeconfig to use. Default: its current one.
+    #[arg(long, global = true, value_name = "NAME", help_heading = HEADING)]
+    context: Option<String>,
+    /// The kubeconfig to use. Default: `KUBECONFIG`, then `~/.kube/config`, then the pod's own ServiceAccount.
+    #[arg(long, global = true, value_name = "FILE", help_heading = HEADING)]
+    kubeconfig: Option<PathBuf>,
+}
+
+impl Reach {
+    /// With the options among the words of a command line that is being typed.
+    pub(super) fn typed(&self, words: &[String]) -> Self {
+        let mut reach = self.clone();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let (name, value) = match word.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (word.as_str(), None),
+            };
+            let mut value = || value.clone().or_else(|| words.next().cloned());
+            match name {
+                "-n" | "--namespace" => reach.namespace = value(),
+                "--context" => reach.context = value(),
+                "--kubeconfig" => reach.kubeconfig = value().map(PathBuf::from),
+                _ => {}
+            }
+        }
+        reach
+    }
+}
+
+/// A connection, and the namespace that is meant.
+pub(crate) struct Cluster {
+    client: Client,
+    server: String,
+    /// The namespace.
+    pub(crate) namespace: String,
+}
+
+impl Cluster {
+    /// Reads the configuration; nothing is asked yet.
+    pub(crate) async fn reach(reach: &Reach) -> anyhow::Result<Self> {
+        let options = KubeConfigOptions { context: reach.context.clone(), ..Default::default() };
+        let mut config = match &reach.kubeconfig {
+            Some(path) => {
+                let file = Kubeconfig::read_from(path)
+                    .with_context(|| format!("cannot use {}; name another file with --kubeconfig", path.display()))?;
+                Config::from_custom_kubeconfig(file, &options).await.with_context(|| {
+                    format!("cannot use {}; `kubectl config get-contexts` lists its contexts", path.display())
+                })?
+            }
+            None if reach.context.is_some() => Config::from_kubeconfig(&options)
+                .await
+                .context("cannot use this context; `kubectl config get-contexts` lists all")?,
+            None => Config::infer()
+                .await
+                .context("there is no kubeconfig that can be used; set KUBECONFIG or name one with --kubeconfig")?,
+        };
+        config.connect_timeout = Some(CONNECT);
+        let namespace = reach.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let server = config.cluster_url.to_string();
+        let client = Client::try_from(config).context("cannot use this kubeconfig's credentials")?;
+        Ok(Self { client, server, namespace })
+    }
+
+    fn pairs(&self) -> Api<KuduMasterPair> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// The pair that is meant: the named one, or the only one.
+    pub(crate) async fn pair(&self, named: Option<&str>) -> anyhow::Result<KuduMasterPair> {
+        if let Some(name) = named {
+            let pair = self.within("read the pair", self.pairs().get_opt(name)).await?;
+            return match pair {
+                Some(pair) => Ok(pair),
+                None => bail!("there is no pair {name:?} in namespace {}; {}", self.namespace, self.names().await),
+            };
+        }
+        let all = self.within("list pairs", self.pairs().list(&ListParams::default())).await?.items;
+        match <[KuduMasterPair; 1]>::try_from(all) {
+            Ok([pair]) => Ok(pair),
+            Err(all) if all.is_empty() => {
+                bail!("there is no pair in namespace {}; {}", self.namespace, self.names().await)
+            }
+            Err(all) => {
+                let names: Vec<_> = all.iter().map(|pair| pair.name_any()).collect();
+                bail!("namespace {} has more than one pair; name one of {}", self.namespace, names.join(", "))
+            }
+        }
+    }
+
+    /// What to name instead.
+    async fn names(&self) -> String {
+        let all = self.within("list pairs", self.pairs().list(&ListParams::default())).await;
+        let names: Vec<_> = all.iter().flat_map(|all| all.iter().map(|pair| pair.name_any())).collect();
+        if names.is_empty() {
+            "`kubectl kudupair status -A` lists those of all namespaces, -n chooses another one".to_owned()
+        } else {
+            format!("name one of {}, or choose another namespace with -n", names.join(", "))
+        }
+    }
+
+    /// The pair and its Lease as they are now.
+    pub(crate) async fn look(&self, named: Option<&str>) -> anyhow::Result<Look> {
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), &self.namespace);
+        let of = |name: &str| names::lease(name);
+        let (pair, lease) = match named {
+            Some(name) => {
+                let lease = of(name);
+                tokio::join!(self.pair(named), self.within("read the Lease", leases.get_opt(&lease)))
+            }
+            None => {
+                let pair = self.pair(None).await?;
+                let lease = of(&pair.name_any());
+                (Ok(pair), self.within("read the Lease", leases.get_opt(&lease)).await)
+            }
+        };
+        Ok(Look { pair: pair?, lease: lease?, now: Timestamp::now() })
+    }
+
+    /// All pairs of the namespace or of all of them, with their Leases.
+    pub(crate) async fn looks(&self, everywhere: bool) -> anyhow::Result<Vec<Look>> {
+        let (pairs, leases): (Api<KuduMasterPair>, Api<Lease>) = if everywhere {
+            (Api::all(self.client.clone()), Api::all(self.client.clone()))
+        } else {
+            (self.pairs(), Api::namespaced(self.client.clone(), &self.namespace))
+        };
+        let (all, of_pairs) = (ListParams::default(), ListParams::default().labels(names::PAIR_LABEL));
+        let (pairs, leases) = tokio::join!(
+            self.within("list pairs", pairs.list(&all)),
+            self.within("list Leases", leases.list(&of_pairs))
+        );
+        let (pairs, leases) = (pairs?.items, leases?.items);
+        let now = Timestamp::now();
+        let look = |pair: KuduMasterPair| {
+            let name = names::lease(&pair.name_any());
+            let own = |lease: &&Lease| lease.namespace() == pair.namespace() && lease.name_any() == name;
+            Look { lease: leases.iter().find(own).cloned(), pair, now }
+        };
+        Ok(pairs.into_iter().map(look).collect())
+    }
+
+    /// Sets an annotation of a pair.
+    pub(crate) async fn annotate(&self, name: &str, annotation: &str, value: &str) -> anyhow::Result<KuduMasterPair> {
+        let patch = json!({ "metadata": { "annotations": { annotation: value } } });
+        self.patch("annotate the pair", name, &patch).await
+    }
+
+    /// Removes an annotation from the very version of the pair that was read; false when it was changed meanwhile.
+    pub(crate) async fn withdraw(&self, pair: &KuduMasterPair, annotation: &str) -> anyhow::Result<bool> {
+        let version = &pair.metadata.resource_version;
+        let patch = json!({ "metadata": { "resourceVersion": version, "annotations": { annotation: null } } });
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..Default::default() };
+        let name = pair.name_any();
+        let patched = self.pairs().patch(&name, &params, &Patch::Merge(&patch)).await;
+        match patched {
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            other => other.map(|_| true).map_err(|error| self.explain("withdraw the request", error)),
+        }
+    }
+
+    /// Sets `spec.paused`.
+    pub(crate) async fn set_paused(&self, name: &str, paused: bool) -> anyhow::Result<KuduMasterPair> {
+        self.patch("change the pair", name, &json!({ "spec": { "paused": paused } })).await
+    }
+
+    async fn patch(&self, what: &str, name: &str, patch: &serde_json::Value) -> anyhow::Result<KuduMasterPair> {
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..Default::default() };
+        self.within(what, self.pairs().patch(name, &params, &Patch::Merge(patch))).await
+    }
+
+    async fn within<T>(&self, what: &str, work: impl Future<Output = kube::Result<T>>) -> anyhow::Result<T> {
+        match tokio::time::timeout(ANSWER, work).await {
+            Ok(answer) => answer.map_err(|error| self.explain(what, error)),
+            Err(_) => bail!("cannot {what}: {} did not answer within {} s; try again", self.server, ANSWER.as_secs()),
+        }
+    }
+
+    /// What went wrong and what to do.
+    fn explain(&self, what: &str, error: kube::Error) -> anyhow::Error {
+        match error {
+            kube::Error::Api(status) => {
+                let advice = match status.code {
+                    401 => "; log in again: the credentials of this context are not accepted",
+                    403 => {
+                        "; ask for the right, or take another context (--context): the plugin needs get, list and patch of \
+                         kudumasterpairs.kudupair.io, and get and list of leases.coordination.k8s.io"
+                    }
+                    404 => "; is the operator installed in this cluster? its chart brings the CRD",
+                    _ => "",
+                };
+                anyhow!("cannot {what}: {}{advice}", status.message.trim())
+            }
+            error @ (kube::Error::Service(_) | kube::Error::HyperError(_)) => anyhow!(
+                "cannot {what}: {} cannot be reached ({}); see the network, or take another context (--context)",
+                self.server,
+                root(&error)
+            ),
+            other => anyhow!("cannot {what}: {other}"),
+        }
+    }
+}
+
+/// The innermost cause, which says most in fewest words.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
