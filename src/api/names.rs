@@ -22,6 +22,8 @@ pub const GAP_ANNOTATION: &str = "kudupair.io/gap";
 ///
 /// Each new value is answered once, in `status.switchoverDryRun`; nothing is done.
 pub const DRY_RUN_ANNOTATION: &str = "kudupair.io/switchover-dry-run";
+/// Annotation on a pair in which the kubectl plugin keeps the drills that were made (JSON, the newest first).
+pub const DRILLS_ANNOTATION: &str = "kudupair.io/drills";
 /// Annotation on a pair by which a person approves a failover: the value that the condition `Ready` asks for,
 /// `<epoch>/<member>/<operations lost>`. Any other value approves nothing.
 pub const APPROVAL_ANNOTATION: &str = "kudupair.io/approve-failover";

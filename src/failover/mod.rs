@@ -5,7 +5,7 @@
 
 pub mod action;
 pub mod bounds;
-mod budget;
+pub(crate) mod budget;
 mod choose;
 pub mod decide;
 mod encryption;

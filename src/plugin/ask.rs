@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{cluster::Cluster, exit::Exit, look::Look};
 use crate::api::{
-    Answer, KuduMasterPair, PairStatus, Receipt, RequestAnswer,
+    Answer, GapStatus, KuduMasterPair, PairStatus, Receipt, RequestAnswer,
     names::{APPROVAL_ANNOTATION, GAP_ANNOTATION, SWITCHOVER_ANNOTATION},
 };
 
@@ -70,7 +70,13 @@ pub(crate) fn progress(status: &PairStatus, wish: Wish, value: &str) -> Progress
     let Some(answer) = wish.answer(status).filter(|answer| answer.request == value) else {
         return Progress::Unanswered;
     };
+    let waits = |gap: &GapStatus| {
+        gap.decision.as_ref().is_some_and(|decision| decision.request == value)
+            && status.active.as_ref() != Some(&gap.member)
+    };
     match answer.answer {
+        // It is done when that member serves, which nobody has asked for here.
+        Answer::Accepted if status.gaps.iter().any(waits) => Progress::Ended(Answer::Accepted, answer.message.clone()),
         Answer::Accepted => {
             let step = status.switch.as_ref().map(|switch| match &switch.waiting_for {
                 Some(waiting) => format!("{:?}: {waiting}", switch.step),
@@ -95,19 +101,28 @@ pub(crate) struct Outcome {
     /// The receipt of the switch that it led to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) receipt: Option<Receipt>,
+    /// Whether it had not ended when nobody wanted to wait any longer.
+    #[serde(skip)]
+    pub(crate) overdue: bool,
 }
 
 impl Outcome {
     fn ended(status: &PairStatus, wish: Wish, value: &str, answer: Answer, message: String) -> Self {
         let switched = wish != Wish::Gap && matches!(answer, Answer::Completed | Answer::RolledBack);
         let receipt = status.last_switch.clone().filter(|_| switched);
-        Self { request: value.to_owned(), answer: Some(answer), message, receipt }
+        Self { request: value.to_owned(), answer: Some(answer), message, receipt, overdue: false }
+    }
+
+    /// Nothing was asked for, and that is why.
+    pub(crate) fn refused(message: String) -> Self {
+        Self { request: String::new(), answer: Some(Answer::Refused), message, receipt: None, overdue: false }
     }
 
     /// The plugin's exit status.
     pub(crate) fn exit(&self) -> Exit {
         match self.answer {
             Some(Answer::Completed) => Exit::Done,
+            Some(Answer::Accepted) if !self.overdue => Exit::Done,
             Some(Answer::Refused) => Exit::No,
             Some(Answer::RolledBack) => Exit::RolledBack,
             Some(Answer::Accepted) | None => Exit::NoAnswer,
@@ -118,6 +133,7 @@ impl Outcome {
     pub(crate) fn text(&self) -> String {
         let word = match self.answer {
             Some(Answer::Completed) => "done",
+            Some(Answer::Accepted) if !self.overdue => "accepted",
             Some(Answer::Refused) => "refused",
             Some(Answer::RolledBack) => "rolled back",
             Some(Answer::Accepted) => "not done yet",
@@ -162,7 +178,7 @@ pub(crate) async fn ask(
                     look.namespace()
                 );
                 let (request, answer) = (value.to_owned(), Some(Answer::Accepted));
-                return Ok(Outcome { request, answer, message, receipt: None });
+                return Ok(Outcome { request, answer, message, receipt: None, overdue: true });
             }
             Progress::UnderWay(step) => {
                 if step != told {
@@ -188,12 +204,14 @@ async fn give_up(cluster: &Cluster, pair: &KuduMasterPair, wish: Wish, value: &s
     if still_asked && !cluster.withdraw(pair, wish.annotation()).await? {
         return Ok(None);
     }
+    // An approval of something else than what is asked for now is ignored.
+    let or_else = if wish == Wish::Failover { "Look again at what is asked for, and see" } else { "See" };
     let message = format!(
-        "nobody answered within {} s, and the request was withdrawn: nothing was done. See the controller's pods: {}",
+        "nobody answered within {} s, and the request was withdrawn: nothing was done. {or_else} the controller's pods: {}",
         FIRST_ANSWER.as_secs(),
         super::look::CONTROLLER_PODS
     );
-    Ok(Some(Outcome { request: value.to_owned(), answer: None, message, receipt: None }))
+    Ok(Some(Outcome { request: value.to_owned(), answer: None, message, receipt: None, overdue: true }))
 }
 
 /// Tells on the standard error, where it does not get into what a script reads.

@@ -4,15 +4,23 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, anyhow, bail};
 use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    coordination::v1::Lease,
+    core::v1::{Event, PersistentVolumeClaim, Pod, Service},
+    policy::v1::PodDisruptionBudget,
+};
 use kube::{
     Api, Client, Config, ResourceExt as _,
-    api::{ListParams, Patch, PatchParams},
+    api::{ListParams, LogParams, Patch, PatchParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::look::Look;
+use super::{
+    logs::Source,
+    look::{CONTROLLERS, Look},
+};
 use crate::api::{KuduMasterPair, names};
 
 /// How long a connection may take.
@@ -171,6 +179,91 @@ impl Cluster {
         Ok(pairs.into_iter().map(look).collect())
     }
 
+    /// The pods of a pair, in the order of their names.
+    pub(crate) async fn pods(&self, name: &str) -> anyhow::Result<Vec<Pod>> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let mut pods = self.within("list pods", pods.list(&of_pair(name))).await?.items;
+        pods.sort_by_key(|pod| pod.name_any());
+        Ok(pods)
+    }
+
+    /// The pods of controllers, in whatever namespace.
+    pub(crate) async fn controllers(&self) -> anyhow::Result<Vec<Pod>> {
+        let pods: Api<Pod> = Api::all(self.client.clone());
+        let params = ListParams::default().labels(CONTROLLERS);
+        Ok(self.within("list the controller's pods", pods.list(&params)).await?.items)
+    }
+
+    /// What a container logged.
+    pub(crate) async fn log(&self, source: &Source, params: &LogParams) -> anyhow::Result<String> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let params = LogParams { container: Some(source.container.clone()), ..params.clone() };
+        let what = format!("read the log of {} in {}", source.container, source.member);
+        self.within(&what, pods.logs(&source.member, &params)).await
+    }
+
+    /// The same, and what it logs from now on.
+    pub(crate) async fn log_stream(
+        &self,
+        source: &Source,
+        params: &LogParams,
+    ) -> anyhow::Result<impl futures::AsyncBufRead + use<>> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let params = LogParams { container: Some(source.container.clone()), ..params.clone() };
+        let what = format!("read the log of {} in {}", source.container, source.member);
+        self.within(&what, pods.log_stream(&source.member, &params)).await
+    }
+
+    /// What a controller logged.
+    pub(crate) async fn controller_log(&self, pod: &Pod, params: &LogParams) -> anyhow::Result<String> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace().unwrap_or_default());
+        let what = format!("read the log of {}", pod.name_any());
+        self.within(&what, pods.logs(&pod.name_any(), params)).await
+    }
+
+    /// The API server's version.
+    pub(crate) async fn version(&self) -> anyhow::Result<String> {
+        Ok(self.within("ask for the version", self.client.apiserver_version()).await?.git_version)
+    }
+
+    /// The objects that belong to a pair, by kind, but for pods; and the events of its namespace that speak of it.
+    pub(crate) async fn objects_of(&self, name: &str) -> Vec<(&'static str, anyhow::Result<Vec<Value>>)> {
+        let params = of_pair(name);
+        let all = ListParams::default();
+        let (sets, services, claims, budgets, events) = tokio::join!(
+            self.values::<StatefulSet>("list StatefulSets", &params),
+            self.values::<Service>("list Services", &params),
+            self.values::<PersistentVolumeClaim>("list volume claims", &params),
+            self.values::<PodDisruptionBudget>("list disruption budgets", &params),
+            self.values::<Event>("list events", &all),
+        );
+        let about = |event: &Value| {
+            let object = event.pointer("/involvedObject/name").and_then(Value::as_str).unwrap_or_default();
+            object == name || object.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'))
+        };
+        let events = events.map(|events| events.into_iter().filter(about).collect());
+        vec![
+            ("statefulsets", sets),
+            ("services", services),
+            ("volume-claims", claims),
+            ("disruption-budgets", budgets),
+            ("events", events),
+        ]
+    }
+
+    async fn values<K>(&self, what: &str, params: &ListParams) -> anyhow::Result<Vec<Value>>
+    where
+        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + serde::Serialize
+            + serde::de::DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
+        let all = self.within(what, api.list(params)).await?.items;
+        Ok(all.iter().map(serde_json::to_value).collect::<Result<_, _>>()?)
+    }
+
     /// Sets an annotation of a pair.
     pub(crate) async fn annotate(&self, name: &str, annotation: &str, value: &str) -> anyhow::Result<KuduMasterPair> {
         let patch = json!({ "metadata": { "annotations": { annotation: value } } });
@@ -195,7 +288,7 @@ impl Cluster {
         self.patch("change the pair", name, &json!({ "spec": { "paused": paused } })).await
     }
 
-    async fn patch(&self, what: &str, name: &str, patch: &serde_json::Value) -> anyhow::Result<KuduMasterPair> {
+    async fn patch(&self, what: &str, name: &str, patch: &Value) -> anyhow::Result<KuduMasterPair> {
         let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..Default::default() };
         self.within(what, self.pairs().patch(name, &params, &Patch::Merge(patch))).await
     }
@@ -230,6 +323,11 @@ impl Cluster {
             other => anyhow!("cannot {what}: {other}"),
         }
     }
+}
+
+/// What belongs to a pair.
+fn of_pair(name: &str) -> ListParams {
+    ListParams::default().labels(&format!("{}={name}", names::PAIR_LABEL))
 }
 
 /// The innermost cause, which says most in fewest words.

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use clap::{Args, CommandFactory as _};
 
-use super::{Plugin, cluster::Cluster};
+use super::{Plugin, cluster::Cluster, look::Look};
 
 /// Name of the hidden command that completes.
 pub(super) const SUBCOMMAND: &str = "__complete";
@@ -76,7 +76,7 @@ impl CompleteArgs {
             // A completion that cannot be made is none.
             let pairs = cluster.looks(false).await.unwrap_or_default();
             let typed = self.words.last().map_or("", String::as_str);
-            found.extend(pairs.iter().map(super::Look::name).filter(|name| name.starts_with(typed)));
+            found.extend(pairs.iter().map(Look::name).filter(|name| name.starts_with(typed)));
         }
         let text: String = found.into_iter().map(|word| word + "\n").collect();
         Ok(io::stdout().write_all(format!("{text}{NO_FILES}\n").as_bytes())?)

@@ -9,7 +9,7 @@ pub enum Exit {
     Done,
     /// The answer is no, and nothing was changed.
     No,
-    /// Nobody answered in time.
+    /// Nobody answered, or it had not ended, in time.
     NoAnswer,
     /// It was tried and went back to the old active.
     RolledBack,
@@ -36,5 +36,6 @@ impl From<Exit> for ExitCode {
 /// For `--help`.
 pub(crate) const HELP: &str = "\
 Exit status: 0 done, or shown; 1 an error: the API server cannot be reached or refuses, or there is no such pair; 2 wrong \
-usage; 3 the answer is no, and nothing was changed; 4 nobody answered in time; 5 the switch was tried and went back to the old \
+usage; 3 the answer is no, and nothing was changed; 4 nobody answered, or it had not ended, in \
+time; 5 the switch was tried and went back to the old \
 active.";

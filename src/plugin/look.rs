@@ -25,8 +25,11 @@ use crate::{
 /// While a standby streams the controller writes the status at least every [`FRESH_MOMENTS`]; so often it may have failed to.
 const WRITES_MISSED: u32 = 3;
 
+/// Which pods are controllers.
+pub(crate) const CONTROLLERS: &str = "app.kubernetes.io/name=kudu-pair,app.kubernetes.io/component=controller";
 /// How to look after the controller.
-pub(crate) const CONTROLLER_PODS: &str = "kubectl get pods -A -l app.kubernetes.io/name=kudu-pair";
+pub(crate) const CONTROLLER_PODS: &str =
+    "kubectl get pods -A -l app.kubernetes.io/name=kudu-pair,app.kubernetes.io/component=controller";
 
 /// One pair as it was read just now.
 #[derive(Debug, Clone)]

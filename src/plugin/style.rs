@@ -27,7 +27,6 @@ pub(crate) struct Style {
 
 impl Style {
     /// Text alone.
-    #[cfg(test)]
     pub(crate) const PLAIN: Self = Self { colours: false };
 
     /// Colours when the standard output is a terminal that can show them and nobody asked for none (`NO_COLOR`).

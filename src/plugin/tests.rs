@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    Said,
     ask::{Outcome, Progress, Wish, progress, unique},
-    dry_run_text,
+    drill::{self, Drill, Leg},
     exit::Exit,
-    failover,
+    explain, failover, gap,
+    logs::{Reigns, Source, lines, merge, text},
     look::Look,
+    requests::{Said, dry_run_text},
     status,
     style::Style,
 };
@@ -66,6 +67,14 @@ pub(super) fn healthy() -> Value {
             condition("Switching", "False", "None", "no switch is under way"),
             condition("GapPending", "False", "None", "no member keeps operations that the active does not have"),
         ],
+    })
+}
+
+fn gap_kept() -> Value {
+    json!({
+        "name": "demo-1-2000001.508", "member": "demo-1", "oldEpoch": 2, "head": "2000001.508", "newEpoch": 3,
+        "newActive": "demo-0", "ops": 4, "bytes": 2231, "keptAt": ago(7000), "state": "Pending", "diffHead": "2000001.504",
+        "changes": ["created table t1"], "moreChanges": 2,
     })
 }
 
@@ -151,11 +160,7 @@ fn a_controller_that_is_down() {
 fn what_keeps_a_pair_from_switching() {
     let mut status = with(json!({
         "phase": "Degraded", "lag": "12000 ops, 3 MB, 8.0 s",
-        "gaps": [{
-            "name": "demo-1-2000001.508", "member": "demo-1", "oldEpoch": 2, "head": "2000001.508", "newEpoch": 3,
-            "newActive": "demo-0", "ops": 4, "bytes": 2231, "keptAt": ago(7000), "state": "Pending",
-            "changes": ["created table t1"], "moreChanges": 2,
-        }],
+        "gaps": [gap_kept()],
         "conditions": [
             condition("Ready", "True", "Serving", "demo-0 serves in epoch 3"),
             condition("StandbysInSync", "False", "StandbyBehind", "demo-1 is CopyingBase"),
@@ -263,7 +268,13 @@ fn requests_are_followed_to_their_end() {
 
 #[test]
 fn outcomes() {
-    let outcome = |answer| Outcome { request: "any@1".to_owned(), answer, message: "why".to_owned(), receipt: None };
+    let outcome = |answer| Outcome {
+        request: "any@1".to_owned(),
+        answer,
+        message: "why".to_owned(),
+        receipt: None,
+        overdue: true,
+    };
     let all = [Some(Answer::Completed), Some(Answer::Refused), Some(Answer::RolledBack), Some(Answer::Accepted), None];
     let exits: Vec<_> = all.iter().map(|answer| outcome(*answer).exit()).collect();
     assert_eq!(exits, [Exit::Done, Exit::No, Exit::RolledBack, Exit::NoAnswer, Exit::NoAnswer]);
@@ -288,4 +299,113 @@ fn the_help_teaches() {
         text.push_str(&format!("\n=== {} ===\n{help}", one.get_name()));
     }
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn why_a_pair_is_well() {
+    insta::assert_snapshot!(explain::explain(&well()).text(Style::PLAIN));
+}
+
+#[test]
+fn why_a_pair_asks_a_person() {
+    let mut look = lost("ApprovalNeeded", ASKED);
+    look.pair.spec.failover.max_loss_seconds = 0;
+    insta::assert_snapshot!(explain::explain(&look).text(Style::PLAIN));
+}
+
+#[test]
+fn why_a_synchronous_pair_is_degraded() {
+    let mut status = with(json!({
+        "phase": "SwitchingOver",
+        "sync": { "epoch": 3, "members": [], "quorum": 0, "degraded": true },
+        "switch": {
+            "kind": "Switchover", "epoch": 4, "step": "Fencing", "from": "demo-0", "to": "demo-1", "startedAt": ago(31),
+            "waitingFor": "waiting until demo-0 has stopped its kudu-master",
+        },
+        "switches": (0..4).map(|minutes| {
+            let mut receipt = healthy()["switches"][0].clone();
+            receipt["finishedAt"] = ago(minutes * 60).into();
+            receipt
+        }).collect::<Vec<_>>(),
+    }));
+    status["members"][0]["killMilliseconds"] = 1200.into();
+    let look = look(json!({}), status, 1, Some(lease(1)));
+    insta::assert_snapshot!(explain::explain(&look).text(Style::PLAIN));
+}
+
+#[test]
+fn gaps() {
+    let replayed = json!({
+        "name": "demo-0-1000001.9", "member": "demo-0", "oldEpoch": 1, "head": "1000001.9", "newEpoch": 2, "newActive": "demo-1",
+        "ops": 1, "bytes": 80, "keptAt": ago(90000), "state": "Replayed", "outcome": ["replayed table t0"],
+    });
+    let some = look(json!({}), with(json!({ "gaps": [gap_kept(), replayed] })), 1, Some(lease(1)));
+    insta::assert_snapshot!(format!("{}---\n{}", gap::text(&some, Style::PLAIN), gap::text(&well(), Style::PLAIN)));
+}
+
+/// A gap whose member does not serve is not waited for.
+#[test]
+fn a_gap_that_waits_for_a_switch_back_is_answered() {
+    let mut gap = gap_kept();
+    gap["decision"] = json!({ "what": "Replay", "request": "replay:x@1" });
+    let answer = json!({ "request": "replay:x@1", "answer": "Accepted", "message": "switch over" });
+    let read = |active: &str| {
+        let fields = json!({ "gaps": [gap], "gapRequest": answer, "active": active });
+        progress(&serde_json::from_value(with(fields)).unwrap(), Wish::Gap, "replay:x@1")
+    };
+    assert_eq!(read("demo-0"), Progress::Ended(Answer::Accepted, "switch over".to_owned()));
+    assert_eq!(read("demo-1"), Progress::UnderWay("switch over".to_owned()));
+}
+
+#[test]
+fn logs_in_one_order() {
+    let source = |member: &str, container: &str| Source { member: member.to_owned(), container: container.to_owned() };
+    let reigns = Reigns::of(&well().status());
+    let logs = [
+        (
+            "demo-0",
+            "kudu-master",
+            "2026-03-01T09:00:00.5Z I0301 started\n2026-03-01T11:00:00.25Z I0301 serves\n  a second line\n",
+        ),
+        ("demo-1", "replication", "2026-03-01T09:00:00.499999999Z active\n2026-03-01T11:00:00.3Z standby\n"),
+        ("demo-1", "kudu-master", "2026-02-01T00:00:00Z long ago\n"),
+        ("demo-1", "kudu-master", ""),
+    ];
+    let read = logs.iter().map(|(member, container, log)| lines(log, &source(member, container), &reigns)).collect();
+    let merged: String = merge(read).iter().map(|line| text(line, Style::PLAIN)).collect();
+    insta::assert_snapshot!(merged);
+}
+
+#[test]
+fn drills() {
+    let status = well().status();
+    let leg = || Leg::of(&status.switches[0], std::time::Duration::from_millis(2345));
+    let drill = |days: i64| Drill {
+        at: now() - jiff::SignedDuration::from_hours(24 * days),
+        from: "demo-0".to_owned(),
+        to: "demo-1".to_owned(),
+        there: leg(),
+        back: leg(),
+    };
+    let drills = [drill(0), drill(30)];
+    insta::assert_snapshot!(format!(
+        "{}---\n{}",
+        drill::text(&drills, now(), Style::PLAIN),
+        drill::text(&[], now(), Style::PLAIN)
+    ));
+    let mut pair = well().pair;
+    pair.metadata.annotations =
+        Some([("kudupair.io/drills".to_owned(), serde_json::to_string(&drills).unwrap())].into());
+    assert_eq!(drill::history(&pair), drills);
+    pair.metadata.annotations = Some([("kudupair.io/drills".to_owned(), "spoilt".to_owned())].into());
+    assert_eq!(drill::history(&pair), []);
+}
+
+#[test]
+fn a_drill_begins_only_in_a_pair_that_is_whole() {
+    assert_eq!(drill::ready(&well(), None), Ok(("demo-0".to_owned(), "demo-1".to_owned())));
+    let degraded = look(json!({}), with(json!({ "phase": "Degraded" })), 1, Some(lease(1)));
+    assert!(drill::ready(&degraded, None).unwrap_err().contains("would have to be Running"));
+    assert!(drill::ready(&lost("ApprovalNeeded", ASKED), None).unwrap_err().contains("demo-0 is lost"));
+    assert!(drill::ready(&well(), Some("demo-0")).unwrap_err().contains("is the active already"));
 }

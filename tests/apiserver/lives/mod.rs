@@ -7,6 +7,7 @@
 mod door;
 mod history;
 mod kubelet;
+mod kubelet_logs;
 mod leaders;
 mod members;
 mod plugin;

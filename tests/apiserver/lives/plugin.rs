@@ -1,13 +1,21 @@
 //! The kubectl plugin as a process, against a real API server and real controllers, and without controllers.
 
-use std::{path::Path, time::Instant};
+use std::{
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::{
+    Client,
+    api::{Patch, PatchParams, PostParams},
+};
 use kudu_pair::api::{KuduMasterPair, names::SWITCHOVER_ANNOTATION};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::{door::Trouble, members::PAIR, world::World};
+use super::{door::Trouble, kubelet_logs, members::PAIR, world::World};
 use crate::{chart, make_namespace, server, server_with_pairs};
 
 const NAMESPACE: &str = "plugin";
@@ -26,16 +34,26 @@ struct Said {
 }
 
 impl Plugin<'_> {
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-kudupair"));
+        command.args(["--namespace", NAMESPACE, "--kubeconfig"]).arg(self.kubeconfig).args(args);
+        command
+    }
+
     async fn run(&self, args: &[&str]) -> Said {
-        let output = Command::new(env!("CARGO_BIN_EXE_kubectl-kudupair"))
-            .args(["--namespace", NAMESPACE, "--kubeconfig"])
-            .arg(self.kubeconfig)
-            .args(args)
-            .output()
-            .await
-            .expect("the plugin runs");
+        let output = self.command(args).output().await.expect("the plugin runs");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         Said { exit: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// What it shows in three seconds, until it is interrupted.
+    async fn for_a_while(&self, args: &[&str]) -> String {
+        let mut command = self.command(args);
+        let running = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().expect("the plugin runs");
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let id = running.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).expect("it runs");
+        kill_process(id, Signal::INT).expect("it runs");
+        String::from_utf8(running.wait_with_output().await.expect("its output").stdout).expect("text")
     }
 
     /// Runs it and checks its exit status, and that it says all of this.
@@ -81,6 +99,9 @@ async fn the_plugin_shows_a_pair_and_asks_its_controller() {
     switches(&plugin, &world).await;
     pauses(&plugin).await;
     approves(&plugin, &world).await;
+    drills(&plugin, &world).await;
+    reads_logs(&plugin, &admin).await;
+    reports(&plugin).await;
     errors(&kubeconfig).await;
     without_controllers(&plugin, &world).await;
     fifty_pairs(&plugin, &world).await;
@@ -104,6 +125,10 @@ async fn shows(plugin: &Plugin<'_>) {
     assert!(report["statusAgeSeconds"].as_u64().is_some_and(|age| age < 60), "{report}");
     assert_eq!((&report["lease"]["holder"], &report["controllerSilent"]), (&json!("demo-0"), &json!(false)));
     plugin.says(&["status", PAIR, "-o", "yaml"], 0, &["phase: Running", "switchNow:"]).await;
+    let words = ["demo in namespace plugin is Running", "leaseDuration", "yes  it would go to demo-1"];
+    plugin.says(&["explain"], 0, &words).await;
+    let watched = plugin.for_a_while(&["status", PAIR, "-w"]).await;
+    assert!(watched.matches("A SWITCH NOW would go to demo-1").count() >= 2, "{watched}");
     plugin.says(&["status", "shop"], 1, &["there is no pair \"shop\"", "name one of demo"]).await;
     plugin.says(&["__complete", "--", "status", "de"], 0, &["demo\n:4"]).await;
     plugin.says(&["__complete", "--", "-n", "elsewhere", "status", ""], 0, &[":4"]).await;
@@ -145,6 +170,72 @@ async fn approves(plugin: &Plugin<'_>, world: &World) {
     world.until_running().await;
 }
 
+async fn drills(plugin: &Plugin<'_>, world: &World) {
+    plugin.says(&["drill", "--history"], 0, &["no drill was made yet"]).await;
+    plugin.says(&["drill", "--to", "demo-1"], 3, &["no drill is begun", "is the active already"]).await;
+    let said = plugin.says(&["drill", PAIR], 0, &["demo-1 -> demo-0", "demo-0 -> demo-1", "IN SYNC AFTER"]).await;
+    println!("{}", said.out);
+    let status = world.until_running().await;
+    assert_eq!((status.epoch, status.active.as_deref()), (6, Some("demo-1")), "there and back");
+    let said = plugin.says(&["drill", "--history", "-o", "json"], 0, &[]).await;
+    let drills: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!((&drills[0]["there"]["epoch"], &drills[0]["back"]["epoch"]), (&json!(5), &json!(6)), "{drills}");
+}
+
+async fn reads_logs(plugin: &Plugin<'_>, admin: &Client) {
+    // Without a node nobody has logged anything.
+    plugin.says(&["logs"], 0, &["nothing was logged"]).await;
+    kubelet_logs::begin(admin, NAMESPACE, &["demo-0", "demo-1"]).await;
+    let said = plugin.says(&["logs"], 0, &["kudu-master of demo-0", "replication of demo-1"]).await;
+    let order: Vec<_> = said.out.lines().map(|line| line.split_whitespace().nth(1).expect("a member")).collect();
+    assert_eq!(order, ["demo-0", "demo-0", "demo-1", "demo-1", "demo-0", "demo-0", "demo-1", "demo-1"], "{}", said.out);
+    let said = plugin.says(&["logs", "-m", "demo-1", "-c", "replication", "-o", "json"], 0, &[]).await;
+    let line: Value = serde_json::from_str(said.out.lines().next().expect("a line")).expect("JSON");
+    assert_eq!((&line["container"], &line["role"]), (&json!("replication"), &json!("-")), "long before this pair");
+    plugin.says(&["logs", "-m", "demo-7"], 1, &["there is no pod \"demo-7\"", "demo-0, demo-1"]).await;
+    // A log that ends is opened again, and nothing is shown twice.
+    assert_eq!(plugin.for_a_while(&["logs", "-f"]).await.lines().count(), 8);
+}
+
+async fn reports(plugin: &Plugin<'_>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("report.tar.gz");
+    let path = file.to_str().expect("a path");
+    plugin.says(&["report", "--file", path, "--kudu-logs"], 0, &["Look through it"]).await;
+    let tar = |args: &[&str]| {
+        let output = std::process::Command::new("tar").args(args).arg(path).output().expect("tar runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let names = tar(&["-tzf"]);
+    for name in [
+        "pair.yaml",
+        "status.txt",
+        "explain.txt",
+        "pods.yaml",
+        "lease.yaml",
+        "events.yaml",
+        "members.log",
+        "versions.txt",
+    ] {
+        assert!(names.contains(name), "no {name} among {names}");
+    }
+    let all = tar(&["-xzOf"]);
+    for word in [
+        "kudu-master of demo-0 at ip-",
+        "on node-1",
+        "demo in namespace plugin is",
+        "nodeName: node-1",
+        "kind: KuduMasterPair",
+    ] {
+        assert!(all.contains(word), "no {word:?} in the report");
+    }
+    for word in ["10.20.30.40", kubelet_logs::NODE, "managedFields", "10.82."] {
+        assert!(!all.contains(word), "{word:?} in the report: {:?}", all.lines().find(|line| line.contains(word)));
+    }
+    plugin.says(&["report", "--file", "/nowhere/x", "--no-logs"], 1, &["cannot write /nowhere/x", "--file"]).await;
+}
+
 async fn errors(kubeconfig: &Path) {
     let nobody = other(kubeconfig, json!({ "as": "nobody" }), json!({}));
     let plugin = Plugin { kubeconfig: nobody.path() };
@@ -172,7 +263,7 @@ async fn without_controllers(plugin: &Plugin<'_>, world: &World) {
     plugin.says(&["pause"], 0, &["demo is paused"]).await;
     plugin.says(&["resume"], 0, &[]).await;
     world.until_running().await;
-    assert_eq!(world.status().await.epoch, 4, "the controller obeyed a request that was withdrawn");
+    assert_eq!(world.status().await.epoch, 6, "the controller obeyed a request that was withdrawn");
     for number in 0..2 {
         world.replicas.kill(number);
     }
