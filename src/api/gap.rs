@@ -64,7 +64,7 @@ pub enum GapState {
 pub struct GapStatus {
     /// Its name, as requests name it.
     pub name: String,
-    /// The member that keeps it.
+    /// The member that had them, and keeps it.
     pub member: String,
     /// The reign that wrote its last operation.
     pub old_epoch: i64,
@@ -100,6 +100,10 @@ pub struct GapStatus {
     /// What the last replay did with each table, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outcome: Vec<String>,
+    /// What asked for its state: the value of the annotation kudupair.io/gap, in which `kubectl kudupair` writes who asked behind the @, or
+    /// `spec.switchBack.discardAfterDays`. Absent when `spec.switchBack.gap` did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
     /// What a person asked for, until it is done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decision: Option<GapDecision>,

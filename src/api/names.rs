@@ -61,6 +61,10 @@ pub const REPORT_PORT: i32 = 8061;
 pub const MASTER_CONTAINER: &str = "kudu-master";
 /// Container that runs the sidecar.
 pub const REPLICATION_CONTAINER: &str = "replication";
+/// The operator's program in its image.
+pub const OPERATOR_PROGRAM: &str = "/kudu-pair";
+/// Where a member's pod has the volume of the log.
+pub const WAL_PATH: &str = "/var/lib/kudu/wal";
 
 /// The condition that says whether members encrypt what they say to each other.
 pub const STREAM_ENCRYPTED: &str = "StreamEncrypted";

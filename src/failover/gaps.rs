@@ -1,5 +1,7 @@
 //! What the status tells of gaps, and what people ask about them.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -29,10 +31,10 @@ const EXPIRED: &str = "spec.switchBack.discardAfterDays";
 /// The gaps as the members that keep them tell of them, the newest first. One that nobody tells of stays as it was.
 pub(super) fn told(seen: &Observation, status: &PairStatus) -> Vec<GapStatus> {
     let mut gaps = status.gaps.clone();
-    for (member, kept) in kept(seen) {
+    for kept in kept(seen, status) {
         let known = gaps.iter().position(|gap| gap.name == kept.name);
         let decision = known.and_then(|at| gaps.get(at)).and_then(|gap| gap.decision.clone());
-        let now = of(member, kept, decision);
+        let now = of(kept, decision);
         match known.and_then(|at| gaps.get_mut(at)) {
             Some(gap) => *gap = now,
             None => gaps.push(now),
@@ -47,19 +49,29 @@ pub(super) fn told(seen: &Observation, status: &PairStatus) -> Vec<GapStatus> {
     gaps
 }
 
-fn kept(seen: &Observation) -> impl Iterator<Item = (&str, &KeptGap)> {
-    seen.members
-        .iter()
-        .filter_map(|member| Some((member.name.as_str(), member.report()?)))
-        .flat_map(|(name, report)| report.gaps.iter().map(move |gap| (name, gap)))
+/// The gaps that members tell of. Of one that was handed to an active two members tell: what it came to anywhere counts, then what the
+/// active says.
+fn kept<'a>(seen: &'a Observation, status: &PairStatus) -> impl Iterator<Item = &'a KeptGap> {
+    let mut gaps: BTreeMap<&str, (bool, bool, &KeptGap)> = BTreeMap::new();
+    for (member, report) in seen.members.iter().filter_map(|member| Some((member, member.report()?))) {
+        let serves = status.active.as_ref() == Some(&member.name);
+        for gap in &report.gaps {
+            let told = (!gap.is_open(), serves, gap);
+            let known = gaps.entry(&gap.name).or_insert(told);
+            if (told.0, told.1) > (known.0, known.1) {
+                *known = told;
+            }
+        }
+    }
+    gaps.into_values().map(|(.., gap)| gap)
 }
 
-fn of(member: &str, kept: &KeptGap, decision: Option<GapDecision>) -> GapStatus {
+fn of(kept: &KeptGap, decision: Option<GapDecision>) -> GapStatus {
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let kept_at = Timestamp::from_millisecond(number(kept.kept_unix_milliseconds)).unwrap_or_default();
     GapStatus {
         name: kept.name.clone(),
-        member: member.to_owned(),
+        member: kept.member.clone(),
         old_epoch: kept.old_epoch,
         diff_head: kept.diff_head,
         head: kept.head,
@@ -74,6 +86,7 @@ fn of(member: &str, kept: &KeptGap, decision: Option<GapDecision>) -> GapStatus 
         state: kept.state,
         replayed: kept.replayed.map(|(first, last)| vec![first, last]).unwrap_or_default(),
         outcome: kept.outcome.clone(),
+        request: kept.request.clone(),
         decision,
     }
 }
@@ -124,19 +137,14 @@ fn words(seen: &Observation, status: &PairStatus, gap: &GapStatus) -> String {
         _ => {
             let failed = outcome.map(|line| format!("{line}; ")).collect::<String>();
             let serves = status.active.as_deref() == Some(member);
+            let now = format!("replay them: {}", ask(seen, "replay", name));
             let how = match (seen.pair.spec.switch_back.gap, serves) {
-                (GapPolicy::Replay, false) => {
-                    format!(
-                        "they are replayed when {member} serves again ({})",
-                        annotate(seen, SWITCHOVER_ANNOTATION, member)
-                    )
-                }
-                (_, true) => format!("replay them: {}", ask(seen, "replay", name)),
-                (_, false) => format!(
-                    "replay them when {member} serves again: {}, then {}",
-                    ask(seen, "replay", name),
-                    annotate(seen, SWITCHOVER_ANNOTATION, member)
+                (GapPolicy::Replay, false) => format!(
+                    "they are replayed when {member} serves again ({}), or in place, which restarts the active: {}",
+                    annotate(seen, SWITCHOVER_ANNOTATION, member),
+                    ask(seen, "replay", name)
                 ),
+                _ => now,
             };
             format!("{failed}{how}; or give them up: {}", ask(seen, "discard", name))
         }
@@ -162,7 +170,8 @@ pub(super) fn news(before: &PairStatus, after: &PairStatus) -> Vec<PairEvent> {
         if was == Some(gap.state) {
             return None;
         }
-        let outcome = || format!("{}: {}", gap.name, gap.outcome.join("; "));
+        let by = gap.request.as_deref().unwrap_or("spec.switchBack.gap");
+        let outcome = || format!("{}, asked for by {by}: {}", gap.name, gap.outcome.join("; "));
         match gap.state {
             GapState::Pending => was.is_none().then(|| {
                 let note = format!(
@@ -217,10 +226,15 @@ fn answer(status: &PairStatus, value: &str) -> Step {
         return refused(format!("{name} is {:?} already: name another one", gap.state));
     }
     let message = match what {
-        GapRequest::Replay if status.active.as_deref() != Some(&gap.member) => {
-            format!("{} keeps {name}: it is replayed when that member serves, so switch over to it", gap.member)
+        GapRequest::Replay => {
+            let active = status.active.as_deref().unwrap_or("the active");
+            let handed = if status.active.as_ref() == Some(&gap.member) {
+                String::new()
+            } else {
+                format!("{} hands {name} to {active}; ", gap.member)
+            };
+            format!("{handed}{active} is restarted in place with {name} behind its head")
         }
-        GapRequest::Replay => format!("{} is restarted in place with {name} behind its head", gap.member),
         GapRequest::Discard => format!("{name} is given up; it stays on the volume of {}", gap.member),
     };
     let decision = GapDecision { what, request: value.to_owned() };
@@ -253,7 +267,7 @@ fn decided(status: &PairStatus, name: &str, decision: GapDecision) -> PairStatus
 fn obeyed(seen: &Observation, status: &PairStatus) -> Option<Step> {
     let (name, request, kept) = status.gaps.iter().find_map(|gap| {
         let decision = gap.decision.as_ref()?;
-        let (_, kept) = kept(seen).find(|(_, kept)| kept.name == gap.name)?;
+        let kept = kept(seen, status).find(|kept| kept.name == gap.name)?;
         let done = kept.request.as_ref() == Some(&decision.request) && kept.state != GapState::Replaying;
         done.then(|| (gap.name.clone(), decision.request.clone(), kept))
     })?;

@@ -29,6 +29,8 @@ mod verdict;
 mod words;
 
 #[cfg(test)]
+pub(crate) mod testkit;
+#[cfg(test)]
 mod tests;
 
 pub use alteration::Alteration;

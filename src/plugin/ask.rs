@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{cluster::Cluster, exit::Exit, look::Look};
 use crate::api::{
-    Answer, GapStatus, KuduMasterPair, PairStatus, Receipt, RequestAnswer,
+    Answer, KuduMasterPair, PairStatus, Receipt, RequestAnswer,
     names::{APPROVAL_ANNOTATION, GAP_ANNOTATION, SWITCHOVER_ANNOTATION},
 };
 
@@ -70,13 +70,7 @@ pub(crate) fn progress(status: &PairStatus, wish: Wish, value: &str) -> Progress
     let Some(answer) = wish.answer(status).filter(|answer| answer.request == value) else {
         return Progress::Unanswered;
     };
-    let waits = |gap: &GapStatus| {
-        gap.decision.as_ref().is_some_and(|decision| decision.request == value)
-            && status.active.as_ref() != Some(&gap.member)
-    };
     match answer.answer {
-        // It is done when that member serves, which nobody has asked for here.
-        Answer::Accepted if status.gaps.iter().any(waits) => Progress::Ended(Answer::Accepted, answer.message.clone()),
         Answer::Accepted => {
             let step = status.switch.as_ref().map(|switch| match &switch.waiting_for {
                 Some(waiting) => format!("{:?}: {waiting}", switch.step),

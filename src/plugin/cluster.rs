@@ -4,18 +4,23 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, anyhow, bail};
 use jiff::Timestamp;
-use k8s_openapi::api::{
-    apps::v1::StatefulSet,
-    coordination::v1::Lease,
-    core::v1::{Event, PersistentVolumeClaim, Pod, Service},
-    policy::v1::PodDisruptionBudget,
+use k8s_openapi::{
+    api::{
+        apps::v1::StatefulSet,
+        authentication::v1::SelfSubjectReview,
+        coordination::v1::Lease,
+        core::v1::{Event, PersistentVolumeClaim, Pod, Service},
+        policy::v1::PodDisruptionBudget,
+    },
+    apimachinery::pkg::apis::meta::v1::Status,
 };
 use kube::{
     Api, Client, Config, ResourceExt as _,
-    api::{ListParams, LogParams, Patch, PatchParams},
+    api::{AttachParams, ListParams, LogParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::{
     logs::Source,
@@ -29,6 +34,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(15);
 /// Where `--help` lists the options of every command.
 pub(super) const HEADING: &str = "Options of every command";
+/// The exit status of a program that ended in a way that nobody told.
+const UNKNOWN_STATUS: i32 = 255;
 /// Whose changes they are, in the objects' managed fields.
 const MANAGER: &str = "kubectl-kudupair";
 
@@ -214,6 +221,39 @@ impl Cluster {
         self.within(&what, pods.log_stream(&source.member, &params)).await
     }
 
+    /// What a program says in a container.
+    pub(crate) async fn exec(&self, pod: &str, container: &str, words: &[&str]) -> anyhow::Result<Told> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let params = AttachParams::default().container(container).stdin(false).stdout(true).stderr(true);
+        let what = format!("run {} in {container} of {pod}", words.join(" "));
+        let mut process = self.within(&what, pods.exec(pod, words.iter().copied(), &params)).await?;
+        let (out, err) = (process.stdout(), process.stderr());
+        let ended = process.take_status();
+        let said = async {
+            let (out, err) = tokio::join!(read_all(out), read_all(err));
+            anyhow::Ok((
+                out?,
+                err?,
+                match ended {
+                    Some(ended) => ended.await,
+                    None => None,
+                },
+            ))
+        };
+        let (text, errors, status) = tokio::time::timeout(ANSWER, said)
+            .await
+            .map_err(|_| anyhow!("cannot {what}: it did not end within {} s", ANSWER.as_secs()))??;
+        Ok(Told { text, errors, status: exit_status(status.as_ref()) })
+    }
+
+    /// Who the API server takes this user for.
+    pub(crate) async fn who_am_i(&self) -> Option<String> {
+        let reviews: Api<SelfSubjectReview> = Api::all(self.client.clone());
+        let (params, review) = (PostParams::default(), SelfSubjectReview::default());
+        let review = self.within("ask who I am", reviews.create(&params, &review)).await.ok()?;
+        review.status?.user_info?.username
+    }
+
     /// What a controller logged.
     pub(crate) async fn controller_log(&self, pod: &Pod, params: &LogParams) -> anyhow::Result<String> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace().unwrap_or_default());
@@ -323,6 +363,32 @@ impl Cluster {
             other => anyhow!("cannot {what}: {other}"),
         }
     }
+}
+
+/// What a program said in a container.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) text: String,
+    pub(crate) errors: String,
+    /// Its exit status.
+    pub(crate) status: i32,
+}
+
+async fn read_all(stream: Option<impl AsyncRead + Unpin>) -> std::io::Result<String> {
+    let mut text = String::new();
+    if let Some(mut stream) = stream {
+        stream.read_to_string(&mut text).await?;
+    }
+    Ok(text)
+}
+
+/// The exit status that a kubelet tells of: as the reason `NonZeroExitCode` with a cause of type `ExitCode`.
+fn exit_status(status: Option<&Status>) -> i32 {
+    let Some(status) = status.filter(|status| status.status.as_deref() != Some("Success")) else { return 0 };
+    let causes = status.details.iter().flat_map(|details| details.causes.iter().flatten());
+    let code =
+        causes.filter(|cause| cause.reason.as_deref() == Some("ExitCode")).find_map(|cause| cause.message.as_ref());
+    code.and_then(|code| code.parse().ok()).unwrap_or(UNKNOWN_STATUS)
 }
 
 /// What belongs to a pair.

@@ -343,20 +343,6 @@ fn gaps() {
     insta::assert_snapshot!(format!("{}---\n{}", gap::text(&some, Style::PLAIN), gap::text(&well(), Style::PLAIN)));
 }
 
-/// A gap whose member does not serve is not waited for.
-#[test]
-fn a_gap_that_waits_for_a_switch_back_is_answered() {
-    let mut gap = gap_kept();
-    gap["decision"] = json!({ "what": "Replay", "request": "replay:x@1" });
-    let answer = json!({ "request": "replay:x@1", "answer": "Accepted", "message": "switch over" });
-    let read = |active: &str| {
-        let fields = json!({ "gaps": [gap], "gapRequest": answer, "active": active });
-        progress(&serde_json::from_value(with(fields)).unwrap(), Wish::Gap, "replay:x@1")
-    };
-    assert_eq!(read("demo-0"), Progress::Ended(Answer::Accepted, "switch over".to_owned()));
-    assert_eq!(read("demo-1"), Progress::UnderWay("switch over".to_owned()));
-}
-
 #[test]
 fn logs_in_one_order() {
     let source = |member: &str, container: &str| Source { member: member.to_owned(), container: container.to_owned() };

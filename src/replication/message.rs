@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{frame::Frame, rolling::Rolling};
 use crate::failover::failsafe::Ask;
+use crate::gap::KeptGap;
 use crate::wal::{EntryError, OpDigest, OpId, Replicate, TermHistory};
 
 /// What members say to each other.
@@ -46,6 +47,40 @@ pub enum Message {
     AskPledge(Ask),
     /// Standby: my answer to that.
     Pledge(PledgeAnswer),
+    /// Standby, on a connection of its own and as its first word: a gap that I keep and that somebody wants you to replay. Its
+    /// segment follows.
+    Deliver(Box<Deliver>),
+    /// Standby: the next bytes of the segment.
+    Part(Bytes),
+    /// Active: I have it on my disk and replay it, or why I do not take it.
+    Delivered(Delivered),
+    /// Active: what became of it.
+    Settled(Box<KeptGap>),
+}
+
+/// A gap that a standby hands to the active.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deliver {
+    /// Name of the pair.
+    pub pair: String,
+    /// Name of the standby.
+    pub member: String,
+    /// The request that it obeys.
+    pub request: String,
+    /// The gap's anchors.
+    pub gap: KeptGap,
+    /// Length of its segment.
+    pub segment_bytes: u64,
+}
+
+/// The active's answer to [`Message::Deliver`] when it has the whole gap, or before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Delivered {
+    /// Why it does not take it; absent when it has it on its disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// A standby's registration.
@@ -175,6 +210,10 @@ const COMPARE: u8 = 9;
 const DIGEST: u8 = 10;
 const ASK_PLEDGE: u8 = 11;
 const PLEDGE: u8 = 12;
+const DELIVER: u8 = 13;
+const PART: u8 = 14;
+const DELIVERED: u8 = 15;
+const SETTLED: u8 = 16;
 
 impl Message {
     /// The frame that carries this message.
@@ -192,6 +231,10 @@ impl Message {
             Self::Digest(rolling) => (DIGEST, json(&rolling)),
             Self::AskPledge(ask) => (ASK_PLEDGE, json(&ask)),
             Self::Pledge(answer) => (PLEDGE, json(&answer)),
+            Self::Deliver(deliver) => (DELIVER, json(&deliver)),
+            Self::Part(bytes) => (PART, bytes),
+            Self::Delivered(answer) => (DELIVERED, json(&answer)),
+            Self::Settled(gap) => (SETTLED, json(&gap)),
         };
         Frame { kind, epoch, payload }
     }
@@ -215,6 +258,10 @@ impl Message {
             DIGEST => Self::Digest(parse("digest", &payload)?),
             ASK_PLEDGE => Self::AskPledge(parse("ask pledge", &payload)?),
             PLEDGE => Self::Pledge(parse("pledge", &payload)?),
+            DELIVER => Self::Deliver(parse("deliver", &payload)?),
+            PART => Self::Part(payload),
+            DELIVERED => Self::Delivered(parse("delivered", &payload)?),
+            SETTLED => Self::Settled(parse("settled", &payload)?),
             kind => return Err(MessageError::Kind(kind)),
         })
     }
@@ -259,11 +306,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::gap::testkit::kept_gap;
 
     #[test]
     fn messages_survive_their_frames() {
         let history: TermHistory = (1..9).map(|index| OpId::new(1, index)).collect();
         let digest = Digest(OpDigest::of_raw(b"an operation"));
+        let gap = kept_gap("p-1", OpId::new(1, 8));
         for message in [
             Message::Register(Register {
                 pair: "p".into(),
@@ -285,6 +334,16 @@ mod tests {
             Message::AskPledge(Ask { asked: u64::MAX, milliseconds: 6000 }),
             Message::Pledge(PledgeAnswer { asked: 7, refused: None }),
             Message::Pledge(PledgeAnswer { asked: 7, refused: Some("it reaches the API server".into()) }),
+            Message::Deliver(Box::new(Deliver {
+                pair: "p".into(),
+                member: "p-1".into(),
+                request: "replay:p-1-1.8".into(),
+                gap: gap.clone(),
+                segment_bytes: 9,
+            })),
+            Message::Part(Bytes::from_static(b"a segment")),
+            Message::Delivered(Delivered { refused: None }),
+            Message::Settled(Box::new(gap)),
         ] {
             let frame = Frame::decode(message.clone().into_frame(4).encode()).unwrap();
             assert_eq!(frame.epoch, 4);

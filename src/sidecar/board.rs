@@ -46,6 +46,8 @@ pub(super) struct Facts {
     pub(super) gap: Option<GapReport>,
     /// Gaps that are kept on this member's volume.
     pub(super) gaps: Vec<KeptGap>,
+    /// Of an active: the requests with which standbys handed it gaps, by the gap's name.
+    pub(super) delivered: BTreeMap<String, String>,
     pub(super) sync: Option<SyncRecord>,
     /// The last time that this member served on without the API server.
     pub(super) stay: Option<StayFacts>,
@@ -146,6 +148,7 @@ impl Board {
                 master_stopped: false,
                 gap: anchors.gap.clone(),
                 gaps: Vec::new(),
+                delivered: BTreeMap::new(),
                 sync: None,
                 stay: None,
                 pending: None,

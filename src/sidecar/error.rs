@@ -176,6 +176,13 @@ pub enum SidecarError {
     Hung,
 }
 
+impl SidecarError {
+    /// A conversation with another member that this one ends, or that was silent.
+    pub(super) fn cut(peer: &str, why: &str) -> Self {
+        Self::Link { peer: peer.to_owned(), source: std::io::Error::other(why) }
+    }
+}
+
 const NO_SPACE: &str = "; the volume is full: enlarge it (the PVC's size), or remove what does not belong there";
 
 fn advice(source: &std::io::Error) -> &'static str {

@@ -18,6 +18,7 @@ use super::{
     SidecarError, base,
     comparison::Comparison,
     coordinator::Contact,
+    courier::Courier,
     gaps::Finder,
     generation,
     link::Link,
@@ -53,6 +54,7 @@ pub(super) async fn run(member: &mut Member, duty: &mut Duty, epoch: i64, active
         (facts.active_head, facts.active_heard, facts.applied_head) = (None, None, None);
         facts.verified = None;
         facts.standbys.clear();
+        facts.delivered.clear();
     }
     // Whoever chooses the next active has to know it also when the old one is not there to register with.
     match member.look_at_log().await {
@@ -60,8 +62,16 @@ pub(super) async fn run(member: &mut Member, duty: &mut Duty, epoch: i64, active
         looked => looked?,
     }
     let refresh = Refresh::new(member);
-    let mut standby =
-        Standby { member, active, log: None, refresh, comparison: Comparison::default(), asked: None, contact: None };
+    let mut standby = Standby {
+        member,
+        active,
+        log: None,
+        refresh,
+        comparison: Comparison::default(),
+        courier: Courier::default(),
+        asked: None,
+        contact: None,
+    };
     loop {
         standby.member.board.enter(Role::Standby, MemberState::Connecting);
         let ended = standby.follow(duty).await;
@@ -93,6 +103,7 @@ struct Standby<'a> {
     log: Option<LogAppender>,
     refresh: Refresh,
     comparison: Comparison,
+    courier: Courier,
     /// The latest question for a pledge that is not answered.
     asked: Option<Ask>,
     /// The API server being looked for, because of it.
@@ -209,6 +220,7 @@ impl Standby<'_> {
             }
             if follower.is_streaming() {
                 self.member.board.enter(Role::Standby, MemberState::Streaming);
+                self.courier.set_out(self.member, self.active, follower.epoch());
             }
             let wake_at = follower.wake_at().unwrap_or(Duration::MAX);
             let event = tokio::select! {
@@ -227,6 +239,10 @@ impl Standby<'_> {
                     Event::Received { epoch, message }
                 }
                 () = self.refresh.progress() => continue,
+                returned = self.courier.returned() => {
+                    self.member.gap_returned(returned).await;
+                    continue;
+                }
                 (generation, found) = self.comparison.finished() => {
                     let in_use = self.member.anchors.current().generation;
                     // What was read of a generation that was being removed says nothing.

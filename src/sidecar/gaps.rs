@@ -91,8 +91,37 @@ impl GapStore {
         }
         self.make_room(all, kept.bytes, max_bytes)?;
         let header = header.ok_or_else(|| SidecarError::GapNotKept { why: "its log has no segment".to_owned() })?;
-        self.write(&kept, &gap, &header)?;
+        let segment = segment_bytes(&gap, &header)?;
+        self.write(&kept, &segment, |read_back| {
+            read_back.iter().map(Replicate::raw).eq(gap.ops.iter().map(|op| op.op.raw()))
+        })?;
         Ok(Some(kept))
+    }
+
+    /// Keeps a gap that another member keeps too, given as its segment. When this returns, it is durable and was read back.
+    ///
+    /// # Errors
+    /// When the segment is not what the anchors tell, there is no room, or the volume refuses.
+    pub fn take(&self, kept: &KeptGap, segment: &[u8], max_bytes: u64) -> Result<(), SidecarError> {
+        // The name becomes that of a folder.
+        if kept.name != gap::kept::name(&kept.member, kept.head) || !is_plain(&kept.member) {
+            return Err(SidecarError::GapNotKept { why: format!("{:?} is no name of a gap", kept.name) });
+        }
+        let all = self.all()?;
+        if all.iter().any(|known| known.name == kept.name) {
+            return Ok(());
+        }
+        self.make_room(all, kept.bytes, max_bytes)?;
+        self.write(kept, segment, |read_back| is_described_by(read_back, kept))
+    }
+
+    /// The segment with a gap's operations.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn segment(&self, kept: &KeptGap) -> Result<Vec<u8>, SidecarError> {
+        let path = SegmentPath::new(&self.folder().join(&kept.name), 1).path;
+        fs::read(&path).map_err(io("read", &path))
     }
 
     /// Removes gaps about which nobody has to decide any more, the oldest first, until there is room for so many bytes more.
@@ -114,7 +143,12 @@ impl GapStore {
         Err(SidecarError::NoRoomForGap { bytes, max_bytes, open })
     }
 
-    fn write(&self, kept: &KeptGap, gap: &Gap, header: &SegmentHeader) -> Result<(), SidecarError> {
+    fn write(
+        &self,
+        kept: &KeptGap,
+        segment: &[u8],
+        is_whole: impl Fn(&[Replicate]) -> bool,
+    ) -> Result<(), SidecarError> {
         let parent = self.folder();
         let folder = parent.join(&kept.name);
         let partial = parent.join(format!("{}{PARTIAL}", kept.name));
@@ -123,14 +157,13 @@ impl GapStore {
         }
         // The folder of all gaps must not be one that a loss of power can still take.
         sync_folder(&*self.volume, &self.wal_dir)?;
-        let segment = SegmentPath::new(&partial, 1).path;
-        let bytes = segment_bytes(gap, header)?;
-        let mut file = self.volume.create(&segment, MODE).map_err(io("create", &segment))?;
-        file.write_all_at(&bytes, 0).map_err(io("write", &segment))?;
-        file.sync_data().map_err(io("fsync", &segment))?;
+        let path = SegmentPath::new(&partial, 1).path;
+        let mut file = self.volume.create(&path, MODE).map_err(io("create", &path))?;
+        file.write_all_at(segment, 0).map_err(io("write", &path))?;
+        file.sync_data().map_err(io("fsync", &path))?;
         drop(file);
         let (read_back, _) = read_segments(&partial)?;
-        if read_back.iter().map(Replicate::raw).ne(gap.ops.iter().map(|op| op.op.raw())) {
+        if !is_whole(&read_back) {
             return Err(SidecarError::GapNotKept {
                 why: "other operations were read back than were written".to_owned(),
             });
@@ -225,6 +258,22 @@ pub(super) fn read_segments(folder: &Path) -> Result<(Vec<Replicate>, Option<Seg
     Ok((ops, header))
 }
 
+/// Whether a name cannot lead out of the folder that it is to be in.
+fn is_plain(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+/// Whether these are the operations that a gap's anchors tell of, without holes.
+fn is_described_by(ops: &[Replicate], kept: &KeptGap) -> bool {
+    let bytes = ops.iter().map(|op| u64::try_from(op.raw().len()).unwrap_or(u64::MAX)).fold(0, u64::saturating_add);
+    let indexes = ops.iter().map(|op| op.id().index);
+    let first = kept.diff_head.map_or(1, |head| head.index.saturating_add(1));
+    u64::try_from(ops.len()) == Ok(kept.ops)
+        && bytes == kept.bytes
+        && indexes.eq(first..=kept.head.index)
+        && ops.last().map(Replicate::id) == Some(kept.head)
+}
+
 fn segment_bytes(gap: &Gap, header: &SegmentHeader) -> Result<Vec<u8>, SidecarError> {
     let not_kept = |error: &dyn std::fmt::Display| SidecarError::GapNotKept { why: error.to_string() };
     let header = header.with(1, Codec::None).map_err(|error| not_kept(&error))?;
@@ -308,6 +357,36 @@ mod tests {
         assert_eq!(store.all().unwrap(), vec![]);
         store.keep(&kudu.dir, &found(diff_head), FINDER, MAX).unwrap().unwrap();
         assert_eq!(store.all().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn another_member_takes_a_whole_gap_once_and_no_other_bytes() {
+        let mut kudu = FakeKudu::start();
+        let diff_head = kudu.last();
+        kudu.ops(30);
+        let (of_a, of_b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (a, b) = (GapStore::new(of_a.path()), GapStore::new(of_b.path()));
+        let kept = a.keep(&kudu.dir, &found(diff_head), FINDER, MAX).unwrap().unwrap();
+        let segment = a.segment(&kept).unwrap();
+
+        let cut = segment.get(..segment.len() / 2).unwrap();
+        let refused = [
+            b.take(&kept, cut, MAX),
+            b.take(&KeptGap { ops: 31, ..kept.clone() }, &segment, MAX),
+            b.take(&KeptGap { diff_head: None, ..kept.clone() }, &segment, MAX),
+            b.take(&KeptGap { name: format!("../{}", kept.name), ..kept.clone() }, &segment, MAX),
+            b.take(&kept, &segment, kept.bytes - 1),
+        ];
+        assert!(refused.iter().all(Result::is_err), "{refused:?}");
+        assert_eq!(b.all().unwrap(), vec![]);
+
+        b.take(&kept, &segment, MAX).unwrap();
+        assert_eq!(b.all().unwrap(), vec![kept.clone()]);
+        assert_eq!(b.segment(&kept).unwrap(), segment);
+        let decided = KeptGap { state: GapState::Replayed, ..kept.clone() };
+        b.update(&decided).unwrap();
+        b.take(&kept, &segment, MAX).unwrap();
+        assert_eq!(b.all().unwrap(), vec![decided], "what became of it here stands");
     }
 
     #[test]

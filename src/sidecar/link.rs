@@ -143,6 +143,14 @@ impl Link {
         self.read(bytes)
     }
 
+    /// The same, from a peer that is not to be silent for long.
+    pub(super) async fn receive_within(&mut self, patience: Duration) -> Result<(i64, Message), SidecarError> {
+        match timeout(patience, self.receive()).await {
+            Ok(received) => received,
+            Err(_) => Err(SidecarError::cut(&self.peer, &format!("it is silent for {} s", patience.as_secs()))),
+        }
+    }
+
     fn is_encrypted(&self) -> bool {
         matches!(self.framed.get_ref(), Either::Right(_))
     }

@@ -16,6 +16,8 @@ mod comparison;
 pub mod config;
 pub mod control_socket;
 pub mod coordinator;
+mod courier;
+mod desk;
 mod error;
 mod follow;
 pub mod gaps;
@@ -55,8 +57,17 @@ use crate::launcher::{
 };
 
 use self::{
-    acknowledgements::Acknowledgements, asking::Asking, board::Board, config::SidecarConfig, coordinator::Coordinator,
-    gaps::GapStore, member::Member, pledge_store::PledgeStore, store::AnchorStore, waiting_room::WaitingRoom,
+    acknowledgements::Acknowledgements,
+    asking::Asking,
+    board::Board,
+    config::SidecarConfig,
+    coordinator::Coordinator,
+    gaps::GapStore,
+    member::Member,
+    pledge_store::PledgeStore,
+    standby_feed::{Hall, Turns},
+    store::AnchorStore,
+    waiting_room::WaitingRoom,
 };
 
 /// Runs a sidecar until `stop`; it then ends its reign, if it has one, gives the Lease back and returns.
@@ -89,15 +100,16 @@ pub async fn run(
         Arc::clone(&coordinator),
         servers.clone(),
     ));
-    tasks.spawn(standby_feed::serve(
-        link::bind(config.link_listen).await?,
-        Arc::clone(&coordinator),
-        shipping.clone(),
-        Arc::clone(&board),
-        acknowledgements.clone(),
-        asking.clone(),
-        servers.clone(),
-    ));
+    let hall = Hall {
+        coordinator: Arc::clone(&coordinator),
+        current: shipping.clone(),
+        board: Arc::clone(&board),
+        acknowledgements: acknowledgements.clone(),
+        asking: asking.clone(),
+        gaps: gaps.clone(),
+        turns: Turns::default(),
+    };
+    tasks.spawn(standby_feed::serve(link::bind(config.link_listen).await?, hall, servers.clone()));
     if let Some(socket) = &config.sync_gate_socket {
         tasks.spawn(gate::serve(gate::bind(socket)?, acknowledgements.clone(), servers.clone()));
     }

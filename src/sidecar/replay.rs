@@ -45,7 +45,7 @@ impl Default for GapOrders {
 
 impl GapOrders {
     /// The request about a gap that was not obeyed yet.
-    fn request(&self, kept: &KeptGap) -> Option<(GapRequest, &str)> {
+    pub(super) fn request(&self, kept: &KeptGap) -> Option<(GapRequest, &str)> {
         let (_, what, text) = self.requests.iter().find(|(name, ..)| *name == kept.name)?;
         (kept.request.as_deref() != Some(text)).then_some((*what, text.as_str()))
     }
@@ -59,10 +59,21 @@ impl GapOrders {
 }
 
 impl Member {
+    /// What is to become of gaps: by the pair's spec and people, and by the standbys that handed them over.
+    pub(super) fn gap_orders(&self) -> GapOrders {
+        let mut orders = self.coordinator.gap_orders();
+        for (name, request) in &self.board.facts().delivered {
+            if orders.requests.iter().all(|(asked, ..)| asked != name) {
+                orders.requests.push((name.clone(), GapRequest::Replay, request.clone()));
+            }
+        }
+        orders
+    }
+
     /// Replays every gap that is to be, into the log of a kudu-master that is stopped. Returns the log's last operation when
     /// something was added. What cannot be replayed is said in its outcome.
     pub(super) async fn replay_gaps(&self, log_folder: &Path, term: i64, beginning: bool) -> Option<OpId> {
-        let orders = self.coordinator.gap_orders();
+        let orders = self.gap_orders();
         let wanted = self.board.facts().gaps.clone().into_iter().filter(|kept| orders.wants_replay(kept, beginning));
         let mut added = None;
         for kept in wanted.collect::<Vec<_>>() {
@@ -91,7 +102,7 @@ impl Member {
 
     /// Calls those replays done that every standby has, and gives up what a person gave up.
     pub(super) async fn settle_gaps(&self) {
-        let orders = self.coordinator.gap_orders();
+        let orders = self.gap_orders();
         let gaps = self.board.facts().gaps.clone();
         for kept in gaps {
             if let Some((GapRequest::Discard, text)) = orders.request(&kept).filter(|_| kept.is_open()) {
@@ -108,7 +119,7 @@ impl Member {
 
     /// Whether somebody asked for a replay into the log of the active that runs.
     pub(super) fn is_asked_to_replay(&self) -> bool {
-        let orders = self.coordinator.gap_orders();
+        let orders = self.gap_orders();
         self.board.facts().gaps.iter().any(|kept| orders.wants_replay(kept, false))
     }
 
@@ -121,7 +132,7 @@ impl Member {
         }
     }
 
-    async fn gap_became(&self, kept: KeptGap) {
+    pub(super) async fn gap_became(&self, kept: KeptGap) {
         let store = self.gaps.clone();
         if let Err(error) = blocking(move || store.update(&kept)).await {
             tracing::error!(%error, "what became of a gap cannot be written down");

@@ -1,4 +1,4 @@
-//! The active's side of the link: serves its log to every standby of the pair that registers.
+//! The active's side of the link: serves its log to every standby of the pair that registers, and takes the gaps that they hand over.
 //!
 //! What to do is decided by [`feed`](crate::replication::feed); here is the connection, the log and the time.
 
@@ -23,6 +23,8 @@ use super::{
     asking::Asking,
     board::{Board, StandbyFacts},
     coordinator::Coordinator,
+    desk::Desk,
+    gaps::GapStore,
     lags::Lags,
     link::Link,
     reread::Rereader,
@@ -45,24 +47,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Most bytes that are read of the log again for a digest at once; what is more comes with the next digest.
 const DIGEST_BYTES: usize = 4 * 1024 * 1024;
 
-pub(super) async fn serve(
-    listener: TcpListener,
-    coordinator: Arc<Coordinator>,
-    current: Current,
-    board: Arc<Board>,
-    acknowledgements: Acknowledgements,
-    asking: Asking,
-    stop: CancellationToken,
-) {
-    let hall = Arc::new(Hall {
-        coordinator,
-        current,
-        board,
-        acknowledgements,
-        asking,
-        streams: Mutex::default(),
-        base_turn: Arc::new(Semaphore::new(1)),
-    });
+/// Feeds whoever connects until `stop`.
+pub(super) async fn serve(listener: TcpListener, hall: Hall, stop: CancellationToken) {
+    let hall = Arc::new(hall);
     let mut feeds = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
@@ -88,16 +75,30 @@ pub(super) async fn serve(
 }
 
 /// What all feeds share.
-struct Hall {
-    coordinator: Arc<Coordinator>,
-    current: Current,
-    board: Arc<Board>,
-    acknowledgements: Acknowledgements,
-    asking: Asking,
+#[derive(Debug)]
+pub(super) struct Hall {
+    pub(super) coordinator: Arc<Coordinator>,
+    pub(super) current: Current,
+    pub(super) board: Arc<Board>,
+    pub(super) acknowledgements: Acknowledgements,
+    pub(super) asking: Asking,
+    pub(super) gaps: GapStore,
+    pub(super) turns: Turns,
+}
+
+/// Who is fed, and who may take a base.
+#[derive(Debug)]
+pub(super) struct Turns {
     /// The stream of each standby; a newer one ends the one before.
     streams: Mutex<BTreeMap<String, CancellationToken>>,
     /// The turn to take a new base: one standby at a time loads the active with that.
-    base_turn: Arc<Semaphore>,
+    base: Arc<Semaphore>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { streams: Mutex::default(), base: Arc::new(Semaphore::new(1)) }
+    }
 }
 
 impl Hall {
@@ -125,7 +126,7 @@ impl Hall {
     fn place(&self, member: &str, after: OpId, lags: Arc<Lags>) -> Place<'_> {
         let token = CancellationToken::new();
         let before =
-            self.streams.lock().unwrap_or_else(PoisonError::into_inner).insert(member.to_owned(), token.clone());
+            self.turns.streams.lock().unwrap_or_else(PoisonError::into_inner).insert(member.to_owned(), token.clone());
         if let Some(before) = before {
             before.cancel();
         }
@@ -151,7 +152,7 @@ impl Place<'_> {
     /// The one spot where a standby's acknowledgement becomes known to this member.
     fn acknowledged(&self, replicate_head: OpId) {
         // The lock keeps a newer connection from taking the place meanwhile.
-        let _streams = self.hall.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let _streams = self.hall.turns.streams.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.replaced.is_cancelled() {
             let facts = StandbyFacts { replicate_head, heard: Instant::now(), lags: Arc::clone(&self.lags) };
             self.hall.board.facts().standbys.insert(self.member.clone(), facts);
@@ -162,7 +163,7 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut streams = self.hall.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut streams = self.hall.turns.streams.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.replaced.is_cancelled() {
             streams.remove(&self.member);
             self.hall.board.facts().standbys.remove(&self.member);
@@ -230,11 +231,15 @@ impl Connection<'_> {
                 // Rare, and not to wait behind a busy stream.
                 Ok(()) = self.questions.changed() => self.question(),
                 event = changed(self.reign.as_mut()) => Some(event),
-                received = self.link.receive() => {
-                    let (epoch, message) = received?;
-                    Some(Event::Received { epoch, message })
-                }
-                Ok(turn) = Arc::clone(&self.hall.base_turn).acquire_owned(),
+                received = self.link.receive() => match received? {
+                    (_, Message::Deliver(deliver)) if self.reign.is_none() => {
+                        let Hall { coordinator, board, gaps, current, .. } = self.hall;
+                        let desk = Desk { coordinator, board, gaps, reign: current.get() };
+                        return desk.take(&mut self.link, self.address, *deliver).await;
+                    }
+                    (epoch, message) => Some(Event::Received { epoch, message }),
+                },
+                Ok(turn) = Arc::clone(&self.hall.turns.base).acquire_owned(),
                     if self.wants_base && self.base_turn.is_none() =>
                 {
                     self.base_turn = Some(turn);

@@ -161,6 +161,29 @@ class PairTest(unittest.TestCase):
         self.assertNotIn(gap["name"], support.pair().condition("GapPending")["message"])
         self.assertEqual(reigns.overlaps(support.lives()), [])
 
+    def test_7_what_only_a_standby_keeps_is_replayed_in_place(self) -> None:
+        """The same without a switch: the standby hands its gap to the active, which is restarted with it."""
+        gap = support.story().make_gap("-in-place")
+        before = support.pair().status()
+        self.assertNotEqual(before["active"], gap["member"])
+        support.story().replay_in_place(gap)
+        support.story().check_replayed(gap, "-in-place")
+        after = support.pair().wait_running()
+        self.assertEqual((after["active"], after["epoch"]), (before["active"], before["epoch"]))
+        told = next(one for one in after["gaps"] if one["name"] == gap["name"])
+        self.assertRegex(told["request"], r"^replay:.*@.* .+$")
+        self.assertEqual(reigns.overlaps(support.lives()), [])
+
+    def test_7_the_plugin_shows_and_switches(self) -> None:
+        """`kubectl kudupair` against a real pair."""
+        plugin, status = support.cluster().plugin, support.pair().status()
+        self.assertIn(f"{status['active']}", plugin("status", "demo"))
+        self.assertIn("Lease", plugin("explain", "demo"))
+        self.assertRegex(plugin("logs", "demo", "--tail", "20"), "replication")
+        self.assertRegex(plugin("drill", "demo"), "Switchover")
+        after = support.pair().wait_running()
+        self.assertEqual((after["active"], after["epoch"]), (status["active"], status["epoch"] + 2))
+
     def test_8_the_chart_is_upgraded_tested_and_uninstalled(self) -> None:
         """The chart's own test runs ksck; an uninstallation leaves pairs, data and masters as they are."""
         chart = str(support.ROOT / "charts/kudu-pair")

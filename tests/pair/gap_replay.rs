@@ -73,6 +73,56 @@ fn a_gap_is_replayed_in_place_and_only_once() {
 }
 
 #[test]
+fn a_gap_that_a_standby_keeps_is_handed_to_the_active_and_replayed_there() {
+    let mut pair = Pair::running();
+    let tables = ["only_a_1", "only_a_2"].map(str::to_owned);
+    let gap = with_gap(&mut pair, &tables);
+    pair.a.order(&["replay-gap", &gap]);
+    let of_a = pair.a.wait_until("what became of it", is_replayed).gaps;
+    let of_b = pair.b.wait_until("b serves on", |report| is_serving(report) && is_replayed(report)).gaps;
+    println!("{of_b:#?}");
+    assert_eq!((&of_a[0].replayed, &of_a[0].outcome), (&of_b[0].replayed, &of_b[0].outcome));
+    assert_eq!((of_b[0].member.as_str(), pair.b.status().epoch), ("a", 2), "no switch");
+    let replayed = of_b[0].replayed.expect("operations that were added");
+    pair.wait_until_served();
+    assert_eq!(pair.tables(), expected(&tables));
+
+    pair.client.create_table("afterwards", 2);
+    wait_until_equal(&pair.b, &pair.a);
+    let catalog = pair.catalog();
+    switch(&pair, &pair.b, &pair.a);
+    pair.assert_catalog(&catalog);
+    assert_eq!(pair.a.status().gaps[0].replayed, Some(replayed), "nothing is added again");
+    pair.check();
+}
+
+#[test]
+fn an_active_that_is_killed_while_it_replays_what_a_standby_handed_over_has_all_of_it_in_the_end() {
+    let mut pair = Pair::running();
+    let tables: Vec<_> = (0..12).map(|number| format!("only_a_{number:02}")).collect();
+    let gap = with_gap(&mut pair, &tables);
+    pair.a.order(&["replay-gap", &gap]);
+    for round in 0_u64..4 {
+        thread::sleep(Duration::from_millis(round * 60));
+        pair.b.crash();
+        pair.b.start();
+        pair.b.wait_until("its log is seen", |report| report.head.is_some());
+        pair.b.order(&["promote"]);
+        pair.wait_until_served();
+        pair.b.wait_until("b serves", is_serving);
+        let there = pair.tables().iter().filter(|table| table.starts_with("only_a")).count();
+        println!("killed {} ms after that: {there} tables, {:?}", round * 60, pair.b.status().gaps);
+        pair.a.order(&["follow", "--link", &pair.b.link(), "--rpc", &pair.b.rpc]);
+        pair.a.wait_until("a streams", is_streaming);
+    }
+    pair.a.wait_until("the replay", is_replayed);
+    pair.wait_until_served();
+    assert_eq!(pair.tables(), expected(&tables));
+    wait_until_equal(&pair.b, &pair.a);
+    pair.check();
+}
+
+#[test]
 fn a_gap_that_is_given_up_stays_where_it_is() {
     let mut pair = Pair::running();
     let gap = with_gap(&mut pair, &["only_a".to_owned()]);

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .shell import ROOT, Failure, program, run, say, show
+from .shell import ROOT, Failure, built, run, say, show
 
 LOCAL = ROOT / "deploy/local/cluster"
 IMAGES = ROOT / "deploy/local/images"
@@ -41,6 +41,10 @@ class Cluster:
         return run(
             *self._env("kubectl"), "--namespace", self.namespace, *arguments, check=check, stdin=stdin, timeout_s=timeout_s
         )
+
+    def plugin(self, *arguments: str) -> str:
+        """`kubectl kudupair` in the demo's namespace."""
+        return run(*self._env(built("kubectl-kudupair")), "--namespace", self.namespace, *arguments)
 
     def get(self, *arguments: str) -> dict[str, Any] | None:
         """One object, or None."""
@@ -112,7 +116,7 @@ class LocalCluster(Cluster):
 
     def load_images(self) -> None:
         archives = [run(IMAGES, "build", *image).split()[-1] for image in (("kudu", "1.18.1"), ("client",))]
-        operator = run(IMAGES, "build", "operator", program()).split()[-1]
+        operator = run(IMAGES, "build", "operator", built()).split()[-1]
         show(LOCAL, "load-image", operator, *archives)
 
     def load_kudu(self, version: str) -> str:

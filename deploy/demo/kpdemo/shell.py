@@ -76,10 +76,10 @@ def wait_for(what: str, look: Callable[[], T | None], *, timeout_s: float, pause
         time.sleep(pause_s)
 
 
-def program() -> str:
-    """The operator's program as cargo builds it."""
+def built(name: str = "kudu-pair") -> str:
+    """One of the programs as cargo builds them: the operator, or its plugin for kubectl."""
     target = json.loads(run("cargo", "metadata", "--no-deps", "--format-version=1"))["target_directory"]
-    return f"{target}/x86_64-unknown-linux-gnu/{'debug' if profile() == 'dev' else 'release'}/kudu-pair"
+    return f"{target}/x86_64-unknown-linux-gnu/{'debug' if profile() == 'dev' else 'release'}/{name}"
 
 
 def profile() -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from .client import Client
 from .cluster import Cluster, LocalCluster, now_ms
 from .pair import Pair
-from .shell import ROOT, Failure, headline, profile, program, run, say, show, wait_for
+from .shell import ROOT, Failure, built, headline, profile, run, say, show, wait_for
 
 TABLES = 20
 ROWS = 10_000
@@ -141,24 +141,25 @@ class Story:
         wait_for("ksck to be content", self.ksck, timeout_s=90, pause_s=1)
         say("kudu cluster ksck: OK")
 
-    def make_gap(self) -> dict[str, Any]:
+    def make_gap(self, suffix: str = "") -> dict[str, Any]:
         """Tables and rows that the standby does not get before the active is lost. The gap, as the status tells of it."""
         headline("8. Tables that only the active had when it was lost")
+        gap_table, later_table = GAP_TABLE + suffix, LATER_TABLE + suffix
         status = self.pair.wait_running()
         active, epoch = status["active"], status["epoch"]
         standby = next(name for name in self.pair.members() if name != active)
         with self.cluster.parted(standby, active):
             say(f"nothing arrives between {standby} and {active} any more")
-            self.create(GAP_TABLE)
+            self.create(gap_table)
             rows = ("--num_threads=1", f"--num_rows_per_thread={ROWS}", "--keep_auto_table", "--use_random=false")
-            self.tool("perf", "loadgen", self.master, f"--table_name={GAP_TABLE}", *rows)
-            say(f"table {GAP_TABLE} with {self.rows_of(GAP_TABLE)} rows, by way of {active}")
+            self.tool("perf", "loadgen", self.master, f"--table_name={gap_table}", *rows)
+            say(f"table {gap_table} with {self.rows_of(gap_table)} rows, by way of {active}")
             self.cluster.lose_active(active)
             self.pair.wait_epoch(epoch + 1)
-        if GAP_TABLE in self.tables():
-            raise Failure(f"{GAP_TABLE} was to be lost")
-        self.create(LATER_TABLE)
-        say(f"{standby} serves without {GAP_TABLE}, and table {LATER_TABLE} is made")
+        if gap_table in self.tables():
+            raise Failure(f"{gap_table} was to be lost")
+        self.create(later_table)
+        say(f"{standby} serves without {gap_table}, and table {later_table} is made")
         self.cluster.return_node()
         self.pair.wait_running(timeout_s=240)
 
@@ -174,9 +175,8 @@ class Story:
         return gap
 
     def gap_tool(self, command: str, gap: dict[str, Any]) -> str:
-        """What `kudu-pair gap` says of a gap on the member that keeps it."""
-        folder = f"/var/lib/kudu/wal/gaps/{gap['name']}"
-        return self.cluster.kubectl("exec", gap["member"], "-c", "replication", "--", "/kudu-pair", "gap", command, folder)
+        """What `kubectl kudupair gap` says of a gap."""
+        return self.cluster.plugin("gap", command, gap["name"], self.pair.name)
 
     def switch_back(self, gap: dict[str, Any]) -> None:
         """A planned switch to the member that keeps a gap."""
@@ -184,6 +184,15 @@ class Story:
         answer = self.pair.switch_over(gap["member"])
         if answer["answer"] != "Completed":
             raise Failure(f"the switchover was not completed: {answer}")
+        self.check_replayed(gap)
+
+    def replay_in_place(self, gap: dict[str, Any]) -> None:
+        """A replay without a switch, of a gap that a standby keeps."""
+        print(self.cluster.plugin("gap", "replay", gap["name"], self.pair.name), end="")
+
+    def check_replayed(self, gap: dict[str, Any], suffix: str = "") -> None:
+        """Whether what only one member had is there again, beside what was done since."""
+        gap_table, later_table = GAP_TABLE + suffix, LATER_TABLE + suffix
 
         def replayed() -> dict[str, Any] | None:
             now = next(one for one in self.pair.status()["gaps"] if one["name"] == gap["name"])
@@ -196,13 +205,13 @@ class Story:
         say(f"gap {now['name']}: {now['state']}, operations {' to '.join(now.get('replayed', []))}")
         for line in now["outcome"]:
             say(line)
-        missing = {GAP_TABLE, LATER_TABLE} - self.tables()
+        missing = {gap_table, later_table} - self.tables()
         if missing or now["state"] != "Replayed":
             raise Failure(f"tables {missing} are missing; the gap is {now['state']}")
-        rows = wait_for("the rows to be read", lambda: self.rows_of(GAP_TABLE), timeout_s=60, pause_s=1)
+        rows = wait_for("the rows to be read", lambda: self.rows_of(gap_table), timeout_s=60, pause_s=1)
         if rows != ROWS:
-            raise Failure(f"{GAP_TABLE} has {rows} rows, not {ROWS}")
-        say(f"tables of both reigns are there, and {GAP_TABLE} has its {rows} rows")
+            raise Failure(f"{gap_table} has {rows} rows, not {ROWS}")
+        say(f"tables of both reigns are there, and {gap_table} has its {rows} rows")
         wait_for("ksck to be content", self.ksck, timeout_s=90, pause_s=1)
         say("kudu cluster ksck: OK")
 
@@ -296,7 +305,7 @@ def build_program() -> None:
 def build_images() -> None:
     """Operator, Kudu and client."""
     show("mvn", "-q", "-B", "-f", ROOT / "tests/client/pom.xml", "package", "-DskipTests")
-    for image in (("operator", program()), ("kudu", "1.18.1"), ("client",)):
+    for image in (("operator", built()), ("kudu", "1.18.1"), ("client",)):
         run(ROOT / "deploy/local/images", "build", *image)
 
 

@@ -9,10 +9,8 @@ use k8s_openapi::{
 };
 
 use super::{BuildInput, claims, pod};
-use crate::api::names;
+use crate::api::names::{self, OPERATOR_PROGRAM, WAL_PATH};
 
-/// The program in the operator's image.
-const OPERATOR_PROGRAM: &str = "/kudu-pair";
 /// Where the init container puts it for the Kudu container.
 const LAUNCHER_PROGRAM: &str = "/opt/kudu-pair/kudu-pair";
 const BIN_PATH: &str = "/opt/kudu-pair";
@@ -22,7 +20,6 @@ const CONTROL_SOCKET: &str = "/run/kudu-pair/sidecar.sock";
 /// Beside the launcher, where `install` puts it.
 const GATE_LIBRARY: &str = "/opt/kudu-pair/libkudu_pair_sync_gate.so";
 const GATE_SOCKET: &str = "/run/kudu-pair/gate.sock";
-const WAL_PATH: &str = "/var/lib/kudu/wal";
 const DATA_PATH: &str = "/var/lib/kudu/data";
 const CERTIFICATES_PATH: &str = "/etc/kudu-pair/certificates";
 const API_ACCESS_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";

@@ -112,7 +112,10 @@ fn a_request_is_passed_on_once_and_answered_when_its_member_has_obeyed() {
     let status = settled(&mut seen);
     let answer = status.gap_request.clone().unwrap();
     assert_eq!((answer.answer, answer.request.as_str()), (Answer::Accepted, request.as_str()));
-    assert!(answer.message.contains("switch over to it"), "{}", answer.message);
+    assert_eq!(
+        answer.message,
+        format!("demo-1 hands {NAME} to demo-0; demo-0 is restarted in place with {NAME} behind its head")
+    );
     assert_eq!(status.gaps[0].decision.as_ref().map(|decision| decision.what), Some(GapRequest::Replay));
 
     let replayed = KeptGap {
@@ -129,6 +132,21 @@ fn a_request_is_passed_on_once_and_answered_when_its_member_has_obeyed() {
     assert_eq!(status.gap_request.as_ref().map(|answer| answer.answer), Some(Answer::Completed));
     assert_eq!((status.gaps[0].state, &status.gaps[0].decision), (GapState::Replayed, &None));
     assert_eq!(pending(&status).0, "False");
+}
+
+#[test]
+fn of_a_gap_that_was_handed_over_the_active_tells_until_it_has_come_to_an_end_anywhere() {
+    let told = |active: GapState, standby: GapState| {
+        let mut seen = with(KeptGap { state: standby, ..kept() });
+        report_mut(&mut seen, "demo-0").gaps = vec![KeptGap { state: active, ..kept() }];
+        let status = settled(&mut seen);
+        assert_eq!((status.gaps.len(), status.gaps[0].member.as_str()), (1, "demo-1"));
+        status.gaps[0].state
+    };
+    assert_eq!(told(GapState::Replaying, GapState::Pending), GapState::Replaying);
+    assert_eq!(told(GapState::Replayed, GapState::Pending), GapState::Replayed);
+    assert_eq!(told(GapState::Conflict, GapState::Pending), GapState::Conflict);
+    assert_eq!(told(GapState::Pending, GapState::Replayed), GapState::Replayed, "the active took a copy before");
 }
 
 #[rstest]
