@@ -83,9 +83,10 @@ bench-failover: ## Measure what clients wait for, TRIALS=n (20), against Kudu's 
 	PYTHONDONTWRITEBYTECODE=1 benches/failover/run
 
 .PHONY: crds
-crds: build ## Write the CRD from src/api, for kubectl and for the chart
+crds: build ## Write the CRD from src/api, for kubectl, for the chart and for the book
 	$(PROGRAM) crd --out crds
 	$(PROGRAM) crd --out charts/kudu-pair/files/crds
+	$(PROGRAM) crd --reference --out docs/reference
 
 .PHONY: clean
 clean: ## Remove what was built from the tree; tools and caches stay

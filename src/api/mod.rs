@@ -12,6 +12,7 @@ pub mod gap;
 pub mod names;
 pub mod pair;
 pub mod quantity;
+pub mod reference;
 pub mod refresh;
 pub mod replication;
 pub mod spec;
