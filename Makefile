@@ -12,6 +12,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 PROGRAM := $(CARGO_TARGET_DIR)/x86_64-unknown-linux-gnu/debug/kudu-pair
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
 NEXTEST := $(TOOLS)/bin/cargo-nextest
+MDBOOK := $(TOOLS)/bin/mdbook
 # Tools are compiled for a quick build, not for speed.
 INSTALL_TOOL := cargo install --locked --root $(TOOLS) --target-dir $(CACHE)/target-tools \
 	--config 'profile.release.opt-level=0' --config 'profile.release.lto=false' --config 'profile.release.codegen-units=16'
@@ -88,6 +89,12 @@ crds: build ## Write the CRD from src/api, for kubectl, for the chart and for th
 	$(PROGRAM) crd --out charts/kudu-pair/files/crds
 	$(PROGRAM) crd --reference --out docs/reference
 
+# `make test` checks the pages without it: mdBook takes minutes to compile.
+.PHONY: book
+book: $(MDBOOK) ## Build the book from docs into the target folder
+	$(MDBOOK) build docs --dest-dir $(CARGO_TARGET_DIR)/book
+	@echo "$(CARGO_TARGET_DIR)/book/index.html"
+
 .PHONY: clean
 clean: ## Remove what was built from the tree; tools and caches stay
 	cargo clean
@@ -98,3 +105,6 @@ $(CARGO_DENY):
 
 $(NEXTEST):
 	$(INSTALL_TOOL) cargo-nextest --version 0.9.151 --no-default-features --features default-no-update
+
+$(MDBOOK):
+	$(INSTALL_TOOL) mdbook --version 0.5.4 --no-default-features --features search
