@@ -1,6 +1,9 @@
 //! The book: its pages hang together, its words are those of the code, and its YAML and commands are tried.
 
 mod commands;
+#[path = "../kudu/harness.rs"]
+mod harness;
+mod kudu_tools;
 mod markdown;
 mod navigation;
 mod on_a_server;

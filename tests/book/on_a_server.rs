@@ -153,9 +153,10 @@ impl Tools {
     fn command(&self, command: &crate::shell::Command) -> Result<String, String> {
         let words: Vec<_> = command.words.iter().map(String::as_str).collect();
         let (program, arguments) = words.split_first().ok_or("an empty command")?;
-        let arguments = match *program {
-            "helm" => for_helm(arguments)?,
-            _ => for_kubectl(arguments)?,
+        let (program, arguments) = match (*program, arguments) {
+            ("helm", _) => ("helm", for_helm(arguments)?),
+            (_, ["kudupair", rest @ ..]) => (env!("CARGO_BIN_EXE_kubectl-kudupair"), for_kubectl(rest)?),
+            _ => ("kubectl", for_kubectl(arguments)?),
         };
         match self.run(program, &arguments, command.input.as_deref().unwrap_or_default()) {
             Err(why) if arguments.first() == Some(&"create") && why.contains("AlreadyExists") => Ok(why),
@@ -173,7 +174,7 @@ fn for_kubectl<'a>(arguments: &[&'a str]) -> Result<Vec<&'a str>, String> {
             arguments.push("--dry-run=server");
             Ok(arguments)
         }
-        "config" | "describe" | "events" | "explain" | "get" | "wait" => Ok(arguments),
+        "config" | "describe" | "events" | "explain" | "get" | "status" | "wait" => Ok(arguments),
         other => Err(format!("nobody tries kubectl {other}, and no reason is given")),
     }
 }
