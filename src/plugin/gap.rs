@@ -87,7 +87,7 @@ impl Plugin {
             }
             Command::Plan(named) => {
                 let look = cluster.look(named.pair.as_deref()).await?;
-                return self.print_told(&self.tell_of(cluster, &look, "plan", &named.gap, &[]).await?);
+                return self.print_told(&self.plan(cluster, &look, &named.gap).await?);
             }
             Command::Replay(named) => ("replay", named),
             Command::Discard(named) => ("discard", named),
@@ -96,7 +96,7 @@ impl Plugin {
         find(&look, &named.gap)?;
         if what == "replay" && self.output.is_none() {
             // Before anything runs. A member that cannot be asked keeps nobody from replaying.
-            match self.tell_of(cluster, &look, "plan", &named.gap, &[]).await {
+            match self.plan(cluster, &look, &named.gap).await {
                 Ok(told) => self.print_told(&told).map(drop)?,
                 Err(error) => tell(&format!("the plan cannot be shown: {error:#}")),
             }
@@ -108,6 +108,11 @@ impl Plugin {
         };
         let outcome = ask(cluster, &look, Wish::Gap, &value, PATIENCE).await?;
         self.outcome(&outcome)
+    }
+
+    async fn plan(&self, cluster: &Cluster, look: &Look, gap: &str) -> anyhow::Result<Told> {
+        let master = format!("{}:{}", look.name(), names::RPC_PORT);
+        self.tell_of(cluster, look, "plan", gap, &["--master", &master]).await
     }
 
     /// What `kudu-pair gap` says in the pod of the member that keeps the gap.

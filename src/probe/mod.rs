@@ -5,18 +5,33 @@
 //! the locks of the catalog. *Any* answer is one, an error as well: a master that loads its catalog or is overloaded says so. One
 //! that talks to nobody in plain text (`--rpc_encryption=required`) answers to the negotiation, and is asked no more.
 
-mod wire;
-
 use std::{io, time::Duration};
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
+use prost::Message;
+use tokio::time::timeout;
+
+use crate::{
+    failover::hung::Seen,
+    rpc::{self, Connected, Method},
 };
 
-use self::wire::Reply;
-use crate::failover::hung::Seen;
+/// What goes the way of a client's calls, through the queue of the service and the locks of the catalog. Nothing of its answer is
+/// as long as the catalog.
+const LIST_TABLES: Method =
+    Method { service: "kudu.master.MasterService", name: "ListTables", longest_reply: 1024 * 1024 };
+
+/// Nobody gives a table such a name; whoever does gets it back, which is an answer as well.
+const NO_TABLE: &str = "\u{1}kudu-pair probes\u{1}";
+
+#[derive(Clone, PartialEq, Message)]
+struct ListTables {
+    #[prost(string, optional, tag = "1")]
+    name_filter: Option<String>,
+}
+
+/// Any answer will do.
+#[derive(Clone, PartialEq, Message)]
+struct Anything {}
 
 /// Asks the master at `address` once, over a connection of its own as a new client would.
 pub async fn ask(address: &str, patience: Duration) -> Seen {
@@ -29,25 +44,10 @@ pub async fn ask(address: &str, patience: Duration) -> Seen {
 }
 
 async fn converse(address: &str, patience: Duration) -> io::Result<()> {
-    let mut master = TcpStream::connect(address).await?;
-    master.set_nodelay(true)?;
-    for words in [wire::greeting(), wire::introduction()] {
-        master.write_all(&words).await?;
-        if wire::negotiated(&reply(&mut master).await?) == Reply::Final {
-            return Ok(());
-        }
-    }
-    master.write_all(&wire::question(u32::try_from(patience.as_millis()).unwrap_or(u32::MAX))).await?;
-    reply(&mut master).await.map(drop)
-}
-
-async fn reply(master: &mut TcpStream) -> io::Result<Vec<u8>> {
-    let mut length = [0; 4];
-    master.read_exact(&mut length).await?;
-    let bytes = wire::reply_bytes(length).ok_or(io::ErrorKind::InvalidData)?;
-    let mut reply = vec![0; bytes];
-    master.read_exact(&mut reply).await?;
-    Ok(reply)
+    let Connected::Ready(mut master) = rpc::connect(address).await? else { return Ok(()) };
+    let list = ListTables { name_filter: Some(NO_TABLE.to_owned()) };
+    let timeout_millis = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+    master.call::<Anything>(LIST_TABLES, timeout_millis, &list).await.map(drop)
 }
 
 /// Where the kudu-master of this pod is reached that binds its RPC to `bind`.
@@ -61,7 +61,7 @@ pub fn own_address(bind: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 
     use super::*;
 

@@ -1,5 +1,7 @@
 //! What members say to each other, and how it becomes a frame.
 
+use std::collections::BTreeSet;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -72,6 +74,9 @@ pub struct Deliver {
     pub gap: KeptGap,
     /// Length of its segment.
     pub segment_bytes: u64,
+    /// The tablets that tablet servers hold, if the standby knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_tablets: Option<BTreeSet<String>>,
 }
 
 /// The active's answer to [`Message::Deliver`] when it has the whole gap, or before.
@@ -340,6 +345,7 @@ mod tests {
                 request: "replay:p-1-1.8".into(),
                 gap: gap.clone(),
                 segment_bytes: 9,
+                held_tablets: Some(BTreeSet::from(["00ff".to_owned()])),
             })),
             Message::Part(Bytes::from_static(b"a segment")),
             Message::Delivered(Delivered { refused: None }),

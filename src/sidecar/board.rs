@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{SidecarError, config::SidecarConfig, lags::Lags, security::LinkSecurity};
+use super::{SidecarError, config::SidecarConfig, lags::Lags, security::LinkSecurity, tablet_watch::Held};
 use crate::{
     api::{MemberState, Role, SyncRecord, UnfitLog},
     clock,
@@ -48,6 +48,10 @@ pub(super) struct Facts {
     pub(super) gaps: Vec<KeptGap>,
     /// Of an active: the requests with which standbys handed it gaps, by the gap's name.
     pub(super) delivered: BTreeMap<String, String>,
+    /// Where the pair's kudu-master takes calls, while this member serves or follows one that does.
+    pub(super) master_rpc: Option<String>,
+    /// The tablets that tablet servers held when they were asked last.
+    pub(super) held: Option<Held>,
     pub(super) sync: Option<SyncRecord>,
     /// The last time that this member served on without the API server.
     pub(super) stay: Option<StayFacts>,
@@ -64,6 +68,14 @@ pub(super) struct Facts {
     pub(super) kill: Option<Duration>,
     /// Of an active whose disk stalls and who goes on: what to say of it.
     pub(super) stalled: Option<String>,
+}
+
+impl Facts {
+    /// The pair's kudu-master, if it serves as far as this member knows.
+    pub(super) fn serving_master(&self) -> Option<String> {
+        let serves = matches!(self.state, MemberState::Serving | MemberState::Streaming);
+        self.master_rpc.clone().filter(|_| serves)
+    }
 }
 
 /// A stretch of a standby's log that was found equal to the active's.
@@ -149,6 +161,8 @@ impl Board {
                 gap: anchors.gap.clone(),
                 gaps: Vec::new(),
                 delivered: BTreeMap::new(),
+                master_rpc: None,
+                held: None,
                 sync: None,
                 stay: None,
                 pending: None,

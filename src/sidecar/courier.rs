@@ -13,7 +13,10 @@ use std::{
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::{SidecarError, coordinator::Coordinator, gaps::GapStore, link::Link, member::Member, shipping::blocking};
+use super::{
+    SidecarError, coordinator::Coordinator, gaps::GapStore, link::Link, member::Member, shipping::blocking,
+    tablet_watch::Held,
+};
 use crate::{
     gap::KeptGap,
     replication::{
@@ -83,7 +86,7 @@ impl Courier {
         };
         tracing::info!(gap = gap.name, active, request, "a gap is handed to the active");
         self.begun = Some(Instant::now());
-        let config = &member.config;
+        let (config, held) = (&member.config, member.board.facts().held.as_ref().and_then(Held::fresh));
         let parcel = Parcel {
             active: active.to_owned(),
             epoch,
@@ -94,6 +97,7 @@ impl Courier {
                 request,
                 gap,
                 segment_bytes: 0,
+                held_tablets: held.as_deref().cloned(),
             },
         };
         let (coordinator, store) = (Arc::clone(&member.coordinator), member.gaps.clone());

@@ -11,6 +11,7 @@ use super::{
     gaps::GapStore,
     link::Link,
     shipping::{Shipping, blocking},
+    tablet_watch::Held,
 };
 use crate::{
     api::GapState,
@@ -62,6 +63,9 @@ impl Desk<'_> {
         link.send(epoch, Message::Delivered(Delivered { refused })).await?;
         if !taken {
             return Ok(());
+        }
+        if let Some(held) = &deliver.held_tablets {
+            self.board.facts().held = Some(Held::now(held.clone()));
         }
         let asked = Asked::new(self.board, &deliver);
         let settled = tokio::select! {

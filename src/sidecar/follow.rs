@@ -119,6 +119,7 @@ enum End {
 impl Standby<'_> {
     async fn follow(&mut self, duty: &mut Duty) -> Result<(), SidecarError> {
         let addresses = self.member.coordinator.addresses(self.active);
+        self.member.board.facts().master_rpc = Some(addresses.rpc.clone());
         let own = self.member.config.link_listen.ip();
         let link = tokio::select! {
             () = duty.over() => return Ok(()),

@@ -40,6 +40,7 @@ mod serve;
 mod shipping;
 mod standby_feed;
 pub mod store;
+mod tablet_watch;
 mod tenancy;
 mod tls;
 mod waiting_room;
@@ -113,6 +114,7 @@ pub async fn run(
     if let Some(socket) = &config.sync_gate_socket {
         tasks.spawn(gate::serve(gate::bind(socket)?, acknowledgements.clone(), servers.clone()));
     }
+    tasks.spawn(tablet_watch::keep(Arc::clone(&board), servers.clone()));
     tasks.spawn(anchoring::keep(anchors.clone(), Arc::clone(&board), servers.clone()));
     let waiting_room = WaitingRoom::new(coordinator.leads_elsewhere());
     Member {

@@ -3,13 +3,14 @@
 //! What is to be added is written down before it is, and planned anew after any crash; what is there already is planned as
 //! replayed before. A gap that cannot be replayed stays as it is and keeps nobody from serving.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use super::{
     SidecarError,
     gaps::{GapStore, read_segments},
     member::Member,
     shipping::blocking,
+    tablet_watch::Held,
 };
 use crate::{
     api::{GapPolicy, GapRequest, GapState, SwitchBackSpec},
@@ -17,6 +18,9 @@ use crate::{
     wal::{OpId, Replicate},
     waldir::LogAppender,
 };
+
+/// What the outcome says when tablet servers could not be asked before.
+const NOT_CHECKED: &str = "not checked: whether tablet servers still hold the tablets";
 
 /// What the pair's spec and a person say about gaps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,11 +79,17 @@ impl Member {
     pub(super) async fn replay_gaps(&self, log_folder: &Path, term: i64, beginning: bool) -> Option<OpId> {
         let orders = self.gap_orders();
         let wanted = self.board.facts().gaps.clone().into_iter().filter(|kept| orders.wants_replay(kept, beginning));
+        let held = self.board.facts().held.as_ref().and_then(Held::fresh);
         let mut added = None;
         for kept in wanted.collect::<Vec<_>>() {
             let request = orders.request(&kept).map(|(_, text)| text.to_owned()).or_else(|| kept.request.clone());
             let (store, folder, asked) = (self.gaps.clone(), log_folder.to_owned(), kept.clone());
-            let replayed = blocking(move || replay(&store, &folder, &KeptGap { request, ..asked }, term)).await;
+            let held = held.clone();
+            let replayed = blocking(move || {
+                let asked = KeptGap { request, ..asked };
+                replay(&store, &folder, &asked, term, held.as_deref())
+            });
+            let replayed = replayed.await;
             match replayed {
                 Ok(replayed) => {
                     tracing::info!(gap = kept.name, outcome = ?replayed.outcome, added = ?replayed.replayed, "replayed a gap");
@@ -150,9 +160,18 @@ impl Member {
 }
 
 /// Plans and adds. Returns the gap as it is written down then.
-fn replay(store: &GapStore, log_folder: &Path, kept: &KeptGap, term: i64) -> Result<KeptGap, SidecarError> {
-    let prepared = prepare(log_folder, &store.ops(kept)?, term)?;
-    let (state, outcome) = kept::outcome(&prepared.plan);
+fn replay(
+    store: &GapStore,
+    log_folder: &Path,
+    kept: &KeptGap,
+    term: i64,
+    held: Option<&BTreeSet<String>>,
+) -> Result<KeptGap, SidecarError> {
+    let prepared = prepare(log_folder, &store.ops(kept)?, term, held)?;
+    let (state, mut outcome) = kept::outcome(&prepared.plan);
+    if held.is_none() && prepared.ops().is_some() {
+        outcome.push(NOT_CHECKED.to_owned());
+    }
     let next = KeptGap {
         state: GapState::Replaying,
         after_replay: Some(state),
@@ -176,14 +195,20 @@ pub struct Prepared {
     ops: Vec<Replicate>,
 }
 
-/// Plans the replay of a gap into a log at rest. Its operations get `term`, or one above that of the log's last operation.
+/// Plans the replay of a gap into a log at rest. Its operations get `term`, or one above that of the log's last operation. `held` are the
+/// tablets that tablet servers hold, if that is known.
 ///
 /// # Errors
 /// When the log cannot be read, does not have the diff-head or begins behind it, or there is no plan.
-pub fn prepare(log_folder: &Path, gap: &Gap, term: i64) -> Result<Prepared, SidecarError> {
+pub fn prepare(
+    log_folder: &Path,
+    gap: &Gap,
+    term: i64,
+    held: Option<&BTreeSet<String>>,
+) -> Result<Prepared, SidecarError> {
     let (own, _) = read_segments(log_folder)?;
     let since = gap::read(&own, gap.after).map_err(SidecarError::Gap)?;
-    let plan = gap::plan(Sides { gap, since: &since, held_tablets: None }).map_err(SidecarError::GapPlan)?;
+    let plan = gap::plan(Sides { gap, since: &since, held_tablets: held }).map_err(SidecarError::GapPlan)?;
     let head = since.last().ok_or(SidecarError::NoCatalog)?;
     let time = own.iter().map(Replicate::timestamp).max().unwrap_or(0);
     let ops = gap::renumber(&plan, gap, head, term, time).map_err(SidecarError::Renumber)?;

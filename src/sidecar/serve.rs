@@ -31,6 +31,7 @@ use crate::{
         client::LauncherError,
         protocol::{Generation, LauncherStatus, MasterState, Request, StopReason},
     },
+    probe,
     replication::{replay::measured_rate, terms},
     wal::OpId,
     waldir::{LogAppender, stopped_log_dir},
@@ -337,6 +338,7 @@ impl Reign {
     ) -> Result<End, SidecarError> {
         let mut heads = shipping.heads();
         member.board.enter(Role::Active, MemberState::Promoting);
+        member.board.facts().master_rpc = self.launcher.rpc_bind.as_deref().map(probe::own_address);
         let mut serving = false;
         let canary = Canary::begin(&member.config.wal_dir)?;
         let mut prober = Prober::begin(self.launcher.rpc_bind.as_deref(), member.acknowledgements.clone());

@@ -180,7 +180,7 @@ class PairTest(unittest.TestCase):
         self.assertIn(f"{status['active']}", plugin("status", "demo"))
         self.assertIn("Lease", plugin("explain", "demo"))
         self.assertRegex(plugin("logs", "demo", "--tail", "20"), "replication")
-        self.assertRegex(plugin("drill", "demo"), "Switchover")
+        self.assertRegex(plugin("drill", "demo"), r"demo-\d -> demo-\d.* s")
         after = support.pair().wait_running()
         self.assertEqual((after["active"], after["epoch"]), (status["active"], status["epoch"] + 2))
 

@@ -96,6 +96,25 @@ fn a_gap_that_a_standby_keeps_is_handed_to_the_active_and_replayed_there() {
     pair.check();
 }
 
+/// A replayed table without tablets could be used by nobody.
+#[test]
+fn a_table_whose_tablets_are_gone_from_the_tablet_servers_is_not_replayed() {
+    let mut pair = Pair::running();
+    let gap = with_gap(&mut pair, &["gone".to_owned()]);
+    let tablets = pair.lose_replicas("gone");
+    assert_eq!(tablets.len(), 2);
+    // Until the standby has asked the tablet servers: it does so once its active has served for a while.
+    thread::sleep(Duration::from_secs(28));
+    pair.a.order(&["replay-gap", &gap]);
+    let conflict = |report: &MemberReport| report.gaps.iter().all(|gap| gap.state == GapState::Conflict);
+    let report = pair.a.wait_until("the conflict", conflict);
+    let outcome = report.gaps[0].outcome.join("\n");
+    assert!(outcome.contains("conflict: gone") && outcome.contains(&tablets[0]), "{outcome}");
+    pair.wait_until_served();
+    assert_eq!(pair.tables(), ["both", "only_b"]);
+    pair.check();
+}
+
 #[test]
 fn an_active_that_is_killed_while_it_replays_what_a_standby_handed_over_has_all_of_it_in_the_end() {
     let mut pair = Pair::running();

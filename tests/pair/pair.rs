@@ -122,6 +122,26 @@ impl Pair {
         names
     }
 
+    /// Deletes the replicas of a table from the tablet server, whether a master knows it or not. Returns the tablets' ids.
+    pub(crate) fn lose_replicas(&self, table: &str) -> Vec<String> {
+        let master = self.client.address.to_string();
+        let server = kudu::kudu(["tserver", "list", &master, "--columns=rpc-addresses", "--format=csv"]);
+        let server = server.trim();
+        let listed = kudu::kudu(["remote_replica", "list", server]);
+        let mut ids = Vec::new();
+        for line in listed.lines() {
+            match line.split_once(": ") {
+                Some(("Tablet id", id)) => ids.push(id.to_owned()),
+                Some(("Table name", name)) if name != table => drop(ids.pop()),
+                _ => {}
+            }
+        }
+        for id in &ids {
+            kudu::kudu(["remote_replica", "delete", server, id, "a test"]);
+        }
+        ids
+    }
+
     /// Waits until a client is answered. Returns how long that took.
     pub(crate) fn wait_until_served(&self) -> Duration {
         let begin = Instant::now();

@@ -93,6 +93,9 @@ pub enum GapCommand {
         /// table without its tablets is not replayed.
         #[arg(long, value_name = "FILE")]
         tablets: Option<PathBuf>,
+        /// The pair's master, whose tablet servers are asked for that: HOST:PORT. When one of them does not answer, the plan is made without.
+        #[arg(long, value_name = "ADDRESS", conflicts_with = "tablets")]
+        master: Option<String>,
         /// How to print.
         #[command(flatten)]
         output: Output,
@@ -174,8 +177,13 @@ impl GapArgs {
             GapCommand::Show { gap, active, after, people, output } => {
                 show::show(gap, active.as_deref(), *after, *people, output.output, out)
             }
-            GapCommand::Plan { gap, active, tablets, output } => {
-                plan::show_plan(gap, active.as_deref(), tablets.as_deref(), output.output, out)
+            GapCommand::Plan { gap, active, tablets, master, output } => {
+                let held = match (tablets, master) {
+                    (Some(file), _) => Some(plan::tablet_ids(file)?),
+                    (None, Some(master)) => plan::ask_for_tablets(master),
+                    (None, None) => None,
+                };
+                plan::show_plan(gap, active.as_deref(), held.as_ref(), output.output, out)
             }
             GapCommand::Replay { gap, into } => replay::replay(gap, into, out),
             GapCommand::Discard { gap } => replay::discard(gap, out),

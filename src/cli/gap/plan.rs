@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde_json::json;
@@ -14,22 +15,25 @@ use crate::{
     gap::{Plan, Sides, Verdict, plan},
     replication::Anchors,
     sidecar::store::CONTROL_FILE,
+    tablet_servers::held_tablets,
     wal::OpId,
 };
+
+/// How long each server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) fn show_plan(
     gap: &Path,
     active: Option<&Path>,
-    tablets: Option<&Path>,
+    held: Option<&BTreeSet<String>>,
     format: Format,
     out: &mut dyn Write,
 ) -> Result<Outcome, GapCommandError> {
     let active = &active.map_or_else(|| log_in_use(gap), |active| Ok(active.to_owned()))?;
     let (old, new) = (Log::read(gap)?, Log::read(active)?);
     let diff_head = old.diff_head(&new)?;
-    let held = tablets.map(tablet_ids).transpose()?;
     let (gap_ops, since) = (old.part(Some(diff_head))?, new.part(Some(diff_head))?);
-    let made = plan(Sides { gap: &gap_ops, since: &since, held_tablets: held.as_ref() })
+    let made = plan(Sides { gap: &gap_ops, since: &since, held_tablets: held })
         .map_err(|source| GapCommandError::Plan { gap: gap.to_owned(), active: active.to_owned(), source })?;
     match format {
         Format::Json => writeln!(out, "{:#}", json!(made))?,
@@ -39,10 +43,19 @@ pub(super) fn show_plan(
 }
 
 /// All words of a file that are ids of tablets: 32 hexadecimal digits.
-fn tablet_ids(path: &Path) -> Result<BTreeSet<String>, GapCommandError> {
+pub(super) fn tablet_ids(path: &Path) -> Result<BTreeSet<String>, GapCommandError> {
     let text = fs::read_to_string(path).map_err(|source| GapCommandError::Tablets { path: path.to_owned(), source })?;
     let words = text.split(|character: char| !character.is_ascii_hexdigit());
     Ok(words.filter(|word| word.len() == 32).map(str::to_owned).collect())
+}
+
+/// What the tablet servers of a master say that they hold; none, and why on the standard error, when one of them does not.
+pub(super) fn ask_for_tablets(master: &str) -> Option<BTreeSet<String>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let held = runtime
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| runtime.block_on(held_tablets(master, PATIENCE)).map_err(|error| error.to_string()));
+    held.inspect_err(|error| eprintln!("kudu-pair: {error}")).ok()
 }
 
 /// The generation in use on the volume of a kept gap.
@@ -75,7 +88,7 @@ pub(super) fn write_plan(made: &Plan, tablets_known: bool, out: &mut dyn Write) 
         )?;
     }
     if !tablets_known {
-        writeln!(out, "note: not checked whether tablet servers still hold the tablets (--tablets)")?;
+        writeln!(out, "note: not checked whether tablet servers still hold the tablets (--master, --tablets)")?;
     }
     for item in &made.items {
         let verdict = match &item.verdict {

@@ -28,7 +28,7 @@ pub(super) fn replay(gap: &Path, into: &Path, out: &mut dyn Write) -> Result<Out
     refuse_while_running(into)?;
     let (old, new) = (Log::read(gap)?, Log::read(into)?);
     let part = old.part(Some(old.diff_head(&new)?))?;
-    let prepared = prepare(&new.dir, &part, 0)?;
+    let prepared = prepare(&new.dir, &part, 0, None)?;
     write_plan(&prepared.plan, false, out)?;
     prepared.append(&new.dir)?;
     match prepared.ops() {

@@ -1,9 +1,6 @@
-//! As much of Kudu's RPC protocol as it takes to ask a master for tables that do not exist. Pure.
+//! As much of Kudu's RPC protocol as it takes to ask servers something. Pure. Field numbers are those of `rpc_header.proto`.
 
 use prost::Message;
-
-/// Longest reply that is read, in bytes: what is asked for has none of its length from the catalog.
-const LONGEST_REPLY: usize = 1024 * 1024;
 
 /// Numbers of calls that Kudu reserves.
 const NEGOTIATION: i32 = -33;
@@ -14,9 +11,6 @@ const CALL: i32 = 1;
 const STEP_SASL_SUCCESS: i32 = 0;
 const STEP_NEGOTIATE: i32 = 1;
 const STEP_SASL_INITIATE: i32 = 2;
-
-/// Nobody gives a table such a name; whoever does gets it back, which is an answer as well.
-const NO_TABLE: &str = "\u{1}kudu-pair probes\u{1}";
 
 #[derive(Clone, PartialEq, Message)]
 struct RequestHeader {
@@ -63,18 +57,19 @@ struct SaslMechanism {
 #[derive(Clone, PartialEq, Message)]
 struct ConnectionContext {}
 
+/// The words of an error that a server answers with (`ErrorStatusPB`).
 #[derive(Clone, PartialEq, Message)]
-struct ListTables {
-    #[prost(string, optional, tag = "1")]
-    name_filter: Option<String>,
+struct ErrorStatus {
+    #[prost(bytes = "vec", required, tag = "1")]
+    message: Vec<u8>,
 }
 
-/// What a reply means for the probe.
+/// What a reply to a step of the negotiation means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reply {
-    /// The master agrees; say the next.
+    /// The server agrees; say the next.
     GoOn,
-    /// It answers that it will not go on with somebody who says so little of himself, or what was asked for.
+    /// It will not go on with somebody who says so little of himself.
     Final,
 }
 
@@ -95,19 +90,25 @@ pub(super) fn introduction() -> Vec<u8> {
     frame(NEGOTIATION, None, &negotiate)
 }
 
-/// The answer to the second one: a call that goes the way of a client's, through the queue of the service and the locks of
-/// the catalog.
-pub(super) fn question(timeout_millis: u32) -> Vec<u8> {
-    let method = Method { service: "kudu.master.MasterService".to_owned(), method: "ListTables".to_owned() };
-    let mut bytes = frame(CONTEXT, None, &ConnectionContext {});
-    let list = ListTables { name_filter: Some(NO_TABLE.to_owned()) };
-    bytes.extend(frame(CALL, Some((method, timeout_millis)), &list));
-    bytes
+/// What is said before the first call.
+pub(super) fn context() -> Vec<u8> {
+    frame(CONTEXT, None, &ConnectionContext {})
 }
 
-/// Bytes of the reply that begins so; none when no master says that.
-pub(super) fn reply_bytes(length: [u8; 4]) -> Option<usize> {
-    usize::try_from(u32::from_be_bytes(length)).ok().filter(|bytes| *bytes <= LONGEST_REPLY)
+/// A call.
+pub(super) fn call(service: &str, method: &str, timeout_millis: u32, body: &impl Message) -> Vec<u8> {
+    let method = Method { service: service.to_owned(), method: method.to_owned() };
+    frame(CALL, Some((method, timeout_millis)), body)
+}
+
+/// What a server answers to a call, or the words of its error.
+pub(super) fn answer<T: Message + Default>(mut reply: &[u8]) -> Result<T, String> {
+    let header = ResponseHeader::decode_length_delimited(&mut reply).map_err(|error| error.to_string())?;
+    if header.is_error == Some(true) {
+        let status = ErrorStatus::decode_length_delimited(&mut reply).map_err(|error| error.to_string())?;
+        return Err(String::from_utf8_lossy(&status.message).into_owned());
+    }
+    T::decode_length_delimited(&mut reply).map_err(|error| error.to_string())
 }
 
 /// What the reply to a step of the negotiation means.
@@ -141,18 +142,30 @@ mod tests {
     }
 
     #[test]
-    fn only_a_master_that_agrees_is_asked_on() {
+    fn only_a_server_that_agrees_is_asked_on() {
         assert_eq!(negotiated(&reply(false, STEP_NEGOTIATE)), Reply::GoOn);
         assert_eq!(negotiated(&reply(false, STEP_SASL_SUCCESS)), Reply::GoOn);
         assert_eq!(negotiated(&reply(true, STEP_NEGOTIATE)), Reply::Final);
         assert_eq!(negotiated(&reply(false, 7)), Reply::Final);
-        assert_eq!(reply_bytes([0xff; 4]), None);
+    }
+
+    #[test]
+    fn an_answer_and_the_words_of_an_error_are_told_apart() {
+        let status = ErrorStatus { message: b"not authorized".to_vec() };
+        let with = |is_error: bool| {
+            let mut bytes = ResponseHeader { call: CALL, is_error: Some(is_error) }.encode_length_delimited_to_vec();
+            bytes.extend(status.encode_length_delimited_to_vec());
+            bytes
+        };
+        assert_eq!(answer::<ErrorStatus>(&with(false)), Ok(status.clone()));
+        assert_eq!(answer::<ErrorStatus>(&with(true)), Err("not authorized".to_owned()));
     }
 
     proptest! {
         #[test]
         fn whatever_the_bytes_it_does_not_panic(bytes: Vec<u8>) {
             negotiated(&bytes);
+            let _ = answer::<ErrorStatus>(&bytes);
         }
     }
 }
