@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     gap::SwitchBackSpec,
     replication::ReplicationSpec,
-    spec::{FailoverSpec, KuduSpec, SchedulingSpec, StorageSpec, resources_schema},
+    spec::{FailoverSpec, KuduSpec, PullSecret, SchedulingSpec, StorageSpec, resources_schema},
     status::PairStatus,
     sync::AcknowledgementSpec,
 };
@@ -46,6 +46,12 @@ pub struct KuduMasterPairSpec {
     /// Kudu's version, image and flags.
     #[serde(default)]
     pub kudu: KuduSpec,
+
+    /// Secrets of the pair's namespace for pulling Kudu's image and the operator's, as in `- name: registry`. A change restarts
+    /// all members, standbys first. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub image_pull_secrets: Vec<PullSecret>,
 
     /// Number of standbys beside the active, 1 to 4. Default: 1.
     #[serde(default = "default_standbys")]

@@ -40,6 +40,7 @@ fn refusal(spec: &str, says: &[&str]) -> Refusal {
 
 fn refusals() -> Vec<Refusal> {
     let mut all = vec![
+        refusal("imagePullSecrets: [{name: ''}]", &["spec.imagePullSecrets[0].name", "at least 1 chars"]),
         refusal("standbys: 0", &["spec.standbys", "greater than or equal to 1"]),
         refusal("standbys: 5", &["spec.standbys", "less than or equal to 4"]),
         refusal("storage: {wal: {size: 10 GB}}", &["spec.storage.wal.size", "10 GB: no quantity", "as in 10Gi"]),

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     api::core::v1::{
         Affinity, ConfigMapProjection, DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource, KeyToPath,
-        ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, ProjectedVolumeSource,
-        SeccompProfile, SecretProjection, ServiceAccountTokenProjection, Volume, VolumeProjection,
-        WeightedPodAffinityTerm,
+        LocalObjectReference, ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec,
+        ProjectedVolumeSource, SeccompProfile, SecretProjection, ServiceAccountTokenProjection, Volume,
+        VolumeProjection, WeightedPodAffinityTerm,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
@@ -55,6 +55,7 @@ pub(super) fn spec(input: &BuildInput<'_>) -> PodSpec {
     PodSpec {
         init_containers: Some(vec![containers::install(input)]),
         containers: vec![containers::kudu_master(input), containers::replication(input)],
+        image_pull_secrets: some_unless_empty(&pull_secrets(input), Vec::is_empty),
         volumes: Some(vec![
             scratch(BIN_VOLUME),
             scratch(RUN_VOLUME),
@@ -90,6 +91,10 @@ pub(super) fn spec(input: &BuildInput<'_>) -> PodSpec {
 
 fn some_unless_empty<T: Clone>(value: &T, is_empty: impl Fn(&T) -> bool) -> Option<T> {
     (!is_empty(value)).then(|| value.clone())
+}
+
+fn pull_secrets(input: &BuildInput<'_>) -> Vec<LocalObjectReference> {
+    input.spec.image_pull_secrets.iter().map(|secret| LocalObjectReference { name: secret.name.clone() }).collect()
 }
 
 /// Keeps members apart: a pair on one node does not outlive that node.

@@ -73,6 +73,7 @@ spec:
       time_source: system_unsync
       unlock_unsafe_flags: "true"
       webserver_password_file: $HOME/$(NOT_A_VARIABLE)
+  imagePullSecrets: [{ name: registry }]
   standbys: 2
   storage:
     wal: { size: 1Gi, storageClassName: fast }
