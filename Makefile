@@ -84,9 +84,10 @@ bench-failover: ## Measure what clients wait for, TRIALS=n (20), against Kudu's 
 	PYTHONDONTWRITEBYTECODE=1 benches/failover/run
 
 .PHONY: crds
-crds: build ## Write the CRD from src/api, for kubectl, for the chart and for the book
+crds: build ## Write the CRD from src/api, for kubectl, the chart, kustomize and the book
 	$(PROGRAM) crd --out crds
 	$(PROGRAM) crd --out charts/kudu-pair/files/crds
+	$(PROGRAM) crd --out deploy/kustomize/crd
 	$(PROGRAM) crd --reference --out docs/reference
 
 # `make test` checks the pages without it: mdBook takes minutes to compile.
@@ -94,6 +95,10 @@ crds: build ## Write the CRD from src/api, for kubectl, for the chart and for th
 book: $(MDBOOK) ## Build the book from docs into the target folder
 	$(MDBOOK) build docs --dest-dir $(CARGO_TARGET_DIR)/book
 	@echo "$(CARGO_TARGET_DIR)/book/index.html"
+
+.PHONY: manifests
+manifests: $(NEXTEST) ## Write deploy/kustomize, and the chart's table of values, from the chart
+	WRITE_MANIFESTS=1 $(NEXTEST) nextest run --locked --test apiserver -E 'test(written_by_make_manifests)'
 
 .PHONY: clean
 clean: ## Remove what was built from the tree; tools and caches stay

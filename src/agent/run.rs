@@ -3,13 +3,16 @@
 use std::{net::SocketAddr, time::Duration};
 
 use axum::Router;
-use futures::{FutureExt as _, Stream, StreamExt as _, stream};
+use futures::{
+    FutureExt as _, Stream, StreamExt as _,
+    stream::{self, select_all},
+};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{core::v1::Service, discovery::v1::EndpointSlice},
 };
 use kube::{
-    Api, Client, Resource,
+    Client, Resource,
     runtime::{
         WatchStreamExt as _,
         reflector::{self, Store},
@@ -24,13 +27,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     limits,
-    plan::{End, Plan, Report, pause},
+    plan::{End, Plan, Report, Route, pause},
     routes::routes,
     sweep::sweep,
 };
 use crate::{
     api::names::PAIR_LABEL,
-    api_server,
+    api_server::{self, Place, places},
     controller::{
         Error,
         health::{self, Readiness},
@@ -40,8 +43,8 @@ use crate::{
 /// How an agent runs.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The namespace whose pairs it looks after; none for all.
-    pub namespace: Option<String>,
+    /// The namespaces whose pairs it looks after; none for all.
+    pub namespaces: Vec<String>,
     /// Where `/health` and `/ready` are served.
     pub health_listen: SocketAddr,
 }
@@ -70,9 +73,9 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
 }
 
 async fn follow(client: &Client, options: &Options, readiness: &Readiness) {
-    let (services, service_changes) = watch::<Service>(client, options);
-    let (slices, slice_changes) = watch::<EndpointSlice>(client, options);
-    let mut changes = stream::select(service_changes, slice_changes);
+    let (watched, changes): (Vec<_>, Vec<_>) =
+        places(&options.namespaces).iter().map(|place| Watched::new(client, place)).unzip();
+    let mut changes = select_all(changes);
     let (begun, mut plan) = (Instant::now(), Plan::default());
     let mut next = Instant::now();
     loop {
@@ -82,11 +85,14 @@ async fn follow(client: &Client, options: &Options, readiness: &Readiness) {
                 if change.is_none() {
                     return;
                 }
-                let known = services.wait_until_ready().now_or_never().is_some() && slices.wait_until_ready().now_or_never().is_some();
-                if known {
+                let known: Vec<_> = watched.iter().map(Watched::routes).collect();
+                if known.iter().all(Option::is_some) {
                     readiness.found(ROUTES);
+                }
+                // A namespace that may not be read must not keep the pairs of the others waiting.
+                if known.iter().any(Option::is_some) {
                     let before = plan.addresses();
-                    plan.see(routes(&services.state(), &slices.state()), begun.elapsed()).iter().for_each(tell);
+                    plan.see(known.into_iter().flatten().flatten().collect(), begun.elapsed()).iter().for_each(tell);
                     if plan.addresses() != before {
                         next = Instant::now();
                     }
@@ -97,8 +103,30 @@ async fn follow(client: &Client, options: &Options, readiness: &Readiness) {
     }
 }
 
+/// The pairs' Services and EndpointSlices of one place, kept up to date for as long as its changes are polled.
+struct Watched {
+    services: Store<Service>,
+    slices: Store<EndpointSlice>,
+}
+
+impl Watched {
+    /// With an item for each change.
+    fn new(client: &Client, place: &Place) -> (Self, impl Stream<Item = ()> + Unpin + use<>) {
+        let (services, service_changes) = watch::<Service>(client, place);
+        let (slices, slice_changes) = watch::<EndpointSlice>(client, place);
+        (Self { services, slices }, stream::select(service_changes, slice_changes))
+    }
+
+    /// Where the Services lead; none before both kinds have been listed.
+    fn routes(&self) -> Option<Vec<Route>> {
+        self.services.wait_until_ready().now_or_never()?.ok()?;
+        self.slices.wait_until_ready().now_or_never()?.ok()?;
+        Some(routes(&self.services.state(), &self.slices.state()))
+    }
+}
+
 /// One kind of the pairs' objects, kept up to date for as long as the stream is polled; an item for each change.
-fn watch<K>(client: &Client, options: &Options) -> (Store<K>, impl Stream<Item = ()> + Unpin)
+fn watch<K>(client: &Client, place: &Place) -> (Store<K>, impl Stream<Item = ()> + Unpin + use<K>)
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + Clone
@@ -108,15 +136,12 @@ where
         + Sync
         + 'static,
 {
-    let api: Api<K> = match &options.namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    };
     let (store, writer) = reflector::store();
-    let events = watcher(api, api_server::watch().labels(PAIR_LABEL)).backoff(api_server::backoff());
-    let changes = events.reflect(writer).map(|event| {
+    let events = watcher(place.api::<K>(client), api_server::watch().labels(PAIR_LABEL)).backoff(api_server::backoff());
+    let place = place.clone();
+    let changes = events.reflect(writer).map(move |event| {
         if let Err(error) = event {
-            tracing::warn!(%error, "cannot watch {}; trying again", K::plural(&()));
+            tracing::warn!(%place, %error, "cannot watch {}; trying again", K::plural(&()));
         }
     });
     (store, Box::pin(changes))

@@ -1,6 +1,6 @@
 //! The CustomResourceDefinition as YAML, from the types beside this file.
 //!
-//! `crds/` and the chart hold what [`yaml`] returns; a test keeps the three equal. `kudu-pair crd --out DIR` writes it.
+//! `crds/`, the chart and `deploy/kustomize` hold what [`yaml`] returns; a test keeps all equal. `kudu-pair crd --out DIR` writes it.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -55,6 +55,7 @@ mod tests {
     #[rstest]
     #[case::for_kubectl("crds")]
     #[case::for_the_chart("charts/kudu-pair/files/crds")]
+    #[case::for_kustomize("deploy/kustomize/crd")]
     fn the_committed_file_is_what_the_code_generates(#[case] folder: &str) {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(CRD_FILE);
         let committed = std::fs::read_to_string(&file).unwrap_or_default();

@@ -10,7 +10,7 @@ use crate::{
     controller::{self, Options},
 };
 
-/// Look after all KuduMasterPairs of a cluster or of one namespace.
+/// Look after all KuduMasterPairs of a cluster or of some namespaces.
 ///
 /// Makes each pair's objects, notices when an active is lost, and switches: by plan, when annotated with
 /// kudupair.io/switchover, and without one when the active's Lease ran out. Several replicas may run; one leads, and
@@ -20,9 +20,11 @@ use crate::{
 /// RUST_LOG, as in RUST_LOG=kudu_pair=debug.
 #[derive(clap::Args, Debug)]
 pub struct ControllerArgs {
-    /// Namespace whose pairs are looked after. Without it: all namespaces, which needs a ClusterRole.
-    #[arg(long, env = "WATCH_NAMESPACE", value_name = "NAMESPACE")]
-    namespace: Option<String>,
+    /// Namespaces whose pairs are looked after, with commas between them. Without it: all namespaces, which needs a
+    /// ClusterRole.
+    #[arg(long, alias = "namespace", env = "WATCH_NAMESPACES", value_name = "NAMESPACES", value_delimiter = ',')]
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    namespaces: Vec<String>,
 
     /// This program's own image, as in registry.example/kudu-pair:1.0.0: members take the launcher and the sidecar from
     /// it. A new value restarts all members, standbys first.
@@ -50,8 +52,8 @@ pub fn run(args: ControllerArgs) -> anyhow::Result<()> {
 
 async fn run_until_stopped(args: ControllerArgs) -> anyhow::Result<()> {
     let client = api_server::client().await.context("cannot find an API server: set KUBECONFIG, or run in a pod")?;
-    let ControllerArgs { namespace, operator_image, leader_namespace, identity, health_listen } = args;
-    let options = Options { namespace, operator_image, leader_namespace, identity, health_listen };
+    let ControllerArgs { namespaces, operator_image, leader_namespace, identity, health_listen } = args;
+    let options = Options { namespaces, operator_image, leader_namespace, identity, health_listen };
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stop = async {
         tokio::select! {

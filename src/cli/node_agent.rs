@@ -19,9 +19,11 @@ use crate::{
 /// and NET_RAW.
 #[derive(clap::Args, Debug)]
 pub struct NodeAgentArgs {
-    /// Namespace whose pairs are looked after. Without it: all namespaces, which needs a ClusterRole.
-    #[arg(long, env = "WATCH_NAMESPACE", value_name = "NAMESPACE")]
-    namespace: Option<String>,
+    /// Namespaces whose pairs are looked after, with commas between them. Without it: all namespaces, which needs a
+    /// ClusterRole.
+    #[arg(long, alias = "namespace", env = "WATCH_NAMESPACES", value_name = "NAMESPACES", value_delimiter = ',')]
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    namespaces: Vec<String>,
 
     /// Address of /health (the process runs) and /ready (nothing is missing, or what). It is the node's network, so the default
     /// is seen from the node alone.
@@ -34,7 +36,7 @@ impl NodeAgentArgs {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let client =
             api_server::client().await.context("cannot find an API server: set KUBECONFIG, or run in a pod")?;
-        let options = Options { namespace: self.namespace, health_listen: self.health_listen };
+        let options = Options { namespaces: self.namespaces, health_listen: self.health_listen };
         agent::run(client, options, stop).await.context("the node agent cannot run")
     }
 }

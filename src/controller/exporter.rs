@@ -12,8 +12,8 @@ use crate::metrics::{self, Counters, PairView};
 #[derive(Clone, Default)]
 pub(crate) struct Exporter {
     pub(crate) counters: Counters,
-    /// The pairs that this controller watches while it leads.
-    pairs: Arc<Mutex<Option<Store<Guarded>>>>,
+    /// The pairs that this controller watches while it leads, by place.
+    pairs: Arc<Mutex<Option<Vec<Store<Guarded>>>>>,
 }
 
 /// Shows pairs until it is dropped.
@@ -21,7 +21,7 @@ pub(crate) struct Shown(Exporter);
 
 impl Exporter {
     /// Shows these pairs for as long as the answer is kept.
-    pub(crate) fn show(&self, pairs: Store<Guarded>) -> Shown {
+    pub(crate) fn show(&self, pairs: Vec<Store<Guarded>>) -> Shown {
         *self.pairs.lock().unwrap_or_else(PoisonError::into_inner) = Some(pairs);
         Shown(self.clone())
     }
@@ -32,7 +32,7 @@ impl Exporter {
 
     fn views(&self) -> Option<Vec<PairView>> {
         let pairs = self.pairs.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
-        Some(pairs.state().iter().filter_map(|pair| view(pair)).collect())
+        Some(pairs.iter().flat_map(Store::state).filter_map(|pair| view(&pair)).collect())
     }
 }
 

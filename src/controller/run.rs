@@ -7,25 +7,26 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt as _, stream};
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{
-        apps::v1::StatefulSet,
-        core::v1::{Pod, Service},
-    },
+use futures::{
+    FutureExt as _, StreamExt as _,
+    future::{BoxFuture, join_all, select_all},
+    stream,
+};
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{Pod, Service},
 };
 use kube::{
-    Api, Client, Resource,
+    Api, Client,
     api::ListParams,
     runtime::{
         Controller, WatchStreamExt as _,
         events::{Recorder, Reporter},
-        reflector::{self, ObjectRef},
+        reflector::{self, ObjectRef, Store},
         watcher,
     },
 };
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 use super::{
     context::{Context, Memory},
@@ -39,14 +40,14 @@ use super::{
 };
 use crate::{
     api::names::{FIELD_MANAGER, PAIR_LABEL},
-    api_server,
+    api_server::{self, Place, places},
 };
 
 /// How a controller runs.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The namespace whose pairs it looks after; none for all.
-    pub namespace: Option<String>,
+    /// The namespaces whose pairs it looks after; none for all.
+    pub namespaces: Vec<String>,
     /// This operator's image, which members take the launcher and the sidecar from.
     pub operator_image: String,
     /// Namespace of the controllers' own Lease.
@@ -69,43 +70,46 @@ pub async fn run(client: Client, options: Options, stop: impl Future<Output = ()
     readiness.missing(CRD, "not looked for yet");
     let clocks = Arc::new(LeaseClocks::new());
     let (changed, _) = broadcast::channel(1024);
-    let leases = leases::watch(scoped(&client, &options), &clocks, changed.clone());
+    let places = places(&options.namespaces);
+    let leases = join_all(places.iter().map(|place| leases::watch(place.api(&client), &clocks, changed.clone())));
+    let found_some = Notify::new();
+    let looking = look_for_pairs(&client, &places, &readiness, &found_some);
     let mut stop = pin!(stop);
     let work = async {
         tokio::select! {
-            () = wait_for_crd(&client, &options, &readiness) => {}
+            () = found_some.notified() => {}
             () = &mut stop => return,
         }
         lead_forever(&client, &options, &clocks, &changed, &exporter, stop).await;
     };
     tokio::select! {
         result = health::serve(options.health_listen, readiness.clone(), exporter.clone().router()) => result,
-        () = leases => Ok(()),
+        _ = leases => Ok(()),
         () = work => Ok(()),
+        // It only ever ends a search.
+        () = looking.then(|()| std::future::pending()) => Ok(()),
     }
 }
 
-fn scoped<K>(client: &Client, options: &Options) -> Api<K>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-{
-    match &options.namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
-}
-
-/// Waits until pairs can be listed, and says on `/ready` why they cannot.
-async fn wait_for_crd(client: &Client, options: &Options, readiness: &Readiness) {
-    let pairs: Api<Guarded> = scoped(client, options);
+/// Looks until pairs can be listed in every place, and says on `/ready` where and why they cannot. Tells when the first place
+/// is found: one namespace without its Role must not keep the pairs of the others from being looked after.
+async fn look_for_pairs(client: &Client, places: &[Place], readiness: &Readiness, found_some: &Notify) {
     loop {
-        match within(LOOK_AGAIN, "list pairs", pairs.list(&ListParams::default().limit(1))).await {
-            Ok(_) => return readiness.found(CRD),
-            Err(error) => {
-                tracing::warn!(%error, "cannot list pairs");
-                readiness.missing(CRD, format!("{error}; install the operator's CRD, and let it list pairs"));
+        let mut missing = Vec::new();
+        for place in places {
+            let pairs: Api<Guarded> = place.api(client);
+            match within(LOOK_AGAIN, "list pairs", pairs.list(&ListParams::default().limit(1))).await {
+                Ok(_) => found_some.notify_one(),
+                Err(error) => {
+                    tracing::warn!(%place, %error, "cannot list pairs");
+                    missing.push(format!("{place}: {error}"));
+                }
             }
         }
+        if missing.is_empty() {
+            return readiness.found(CRD);
+        }
+        readiness.missing(CRD, format!("{}; install the operator's CRD, and let it list pairs", missing.join("; ")));
         tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
@@ -128,7 +132,7 @@ async fn lead_forever(
         };
         tokio::select! {
             () = candidate.hold(&mut term) => tracing::warn!("lost the lead"),
-            () = look_after_pairs(client, options, clocks, changed.subscribe(), exporter) => {
+            () = look_after_pairs(client, options, clocks, changed, exporter) => {
                 tracing::error!("the controller ended by itself; starting it again");
             }
             () = &mut stop => {
@@ -144,17 +148,35 @@ async fn look_after_pairs(
     client: &Client,
     options: &Options,
     clocks: &Arc<LeaseClocks>,
-    changed: broadcast::Receiver<PairKey>,
+    changed: &broadcast::Sender<PairKey>,
     exporter: &Exporter,
 ) {
+    let (stores, work): (Vec<_>, Vec<_>) = places(&options.namespaces)
+        .iter()
+        .map(|place| look_after_place(client, options, place, clocks, changed.subscribe(), exporter))
+        .unzip();
+    let _shown = exporter.show(stores);
+    // When one ends all begin anew.
+    select_all(work).await;
+}
+
+/// The pairs of one place, and the work on them.
+fn look_after_place(
+    client: &Client,
+    options: &Options,
+    place: &Place,
+    clocks: &Arc<LeaseClocks>,
+    changed: broadcast::Receiver<PairKey>,
+    exporter: &Exporter,
+) -> (Store<Guarded>, BoxFuture<'static, ()>) {
     let of_pairs = api_server::watch().labels(PAIR_LABEL);
     let (pods, pods_writer) = reflector::store();
     let (stateful_sets, stateful_sets_writer) = reflector::store();
-    let pod_events = watcher(scoped::<Pod>(client, options), of_pairs.clone())
+    let pod_events = watcher(place.api::<Pod>(client), of_pairs.clone())
         .backoff(api_server::backoff())
         .reflect(pods_writer)
         .touched_objects();
-    let stateful_set_events = watcher(scoped::<StatefulSet>(client, options), of_pairs.clone())
+    let stateful_set_events = watcher(place.api::<StatefulSet>(client), of_pairs.clone())
         .backoff(api_server::backoff())
         .reflect(stateful_sets_writer)
         .touched_objects();
@@ -171,10 +193,10 @@ async fn look_after_pairs(
         counters: exporter.counters.clone(),
     });
     let controller =
-        Controller::new(scoped::<Guarded>(client, options), api_server::watch()).trigger_backoff(api_server::backoff());
-    let _shown = exporter.show(controller.store());
-    controller
-        .owns(scoped::<Service>(client, options), of_pairs)
+        Controller::new(place.api::<Guarded>(client), api_server::watch()).trigger_backoff(api_server::backoff());
+    let store = controller.store();
+    let work = controller
+        .owns(place.api::<Service>(client), of_pairs)
         .owns_stream(stateful_set_events)
         .watches_stream(pod_events, |pod: Pod| pair_of(&pod))
         .reconcile_on(pairs_of(changed))
@@ -184,8 +206,8 @@ async fn look_after_pairs(
                 tracing::debug!(%error, "reconciliation");
             }
             std::future::ready(())
-        })
-        .await;
+        });
+    (store, work.boxed())
 }
 
 /// The pair that an object with the pair's label belongs to.

@@ -5,6 +5,7 @@
 mod certificates;
 mod chart;
 mod lives;
+mod namespaces;
 mod node_agent;
 mod objects;
 mod refusals;
@@ -22,11 +23,16 @@ use kube::{
 
 use server::ApiServer;
 
-/// A server that knows `KuduMasterPair`; `None` where there is no API server to run.
-async fn server_with_pairs() -> Option<ApiServer> {
+/// A server as it is when a cluster is new; `None` where there is no API server to run.
+async fn empty_server() -> Option<ApiServer> {
     // Another test of this process may have been first.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let server = ApiServer::start(&server::programs()?).await;
+    Some(ApiServer::start(&server::programs()?).await)
+}
+
+/// A server that knows `KuduMasterPair`; `None` where there is no API server to run.
+async fn server_with_pairs() -> Option<ApiServer> {
+    let server = empty_server().await?;
     let api: Api<CustomResourceDefinition> = Api::all(server.admin());
     let definition = kudu_pair::api::crd::definition();
     api.create(&PostParams::default(), &definition).await.expect("the API server takes the CRD, CEL rules and all");

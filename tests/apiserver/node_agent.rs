@@ -38,7 +38,7 @@ async fn the_node_agent_runs_with_the_least_rights() {
     assert_eq!(rights(&account, NAMESPACE).await, READS);
     becomes_ready(account, None).await;
 
-    chart::install(&admin, &programs, "kudu-pair-narrow", NAMESPACE, &["watchNamespace=team"]).await;
+    chart::install(&admin, &programs, "kudu-pair-narrow", NAMESPACE, &["watchNamespaces={team}"]).await;
     let narrow = server.service_account(NAMESPACE, "kudu-pair-narrow-node-agent");
     assert_eq!(rights(&narrow, "team").await, READS);
     assert_eq!(rights(&narrow, NAMESPACE).await, [""; 0]);
@@ -101,7 +101,7 @@ fn has_the_least_of_a_node(made: &[DynamicObject]) {
 /// With these rights it comes to know where Services lead, and says so.
 async fn becomes_ready(client: Client, namespace: Option<&str>) {
     let health_listen = ([127, 0, 0, 1], server::free_port()).into();
-    let options = Options { namespace: namespace.map(str::to_owned), health_listen };
+    let options = Options { namespaces: namespace.map(str::to_owned).into_iter().collect(), health_listen };
     let stop = CancellationToken::new();
     let agent = tokio::spawn(agent::run(client, options, stop.clone()));
     let ready = async {

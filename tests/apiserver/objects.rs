@@ -89,10 +89,10 @@ async fn the_controller_can_apply_a_pair_with_the_rights_of_the_chart() {
     the_controller_may_do_no_more_than_it_needs(&admin, CONTROLLER).await;
     a_sidecar_may_read_its_pair_and_hold_its_lease(&server.service_account(NAMESPACE, "demo")).await;
 
-    chart::install(&admin, &programs, NARROW, OPERATOR_NAMESPACE, &[&format!("watchNamespace={NAMESPACE}")]).await;
+    chart::install(&admin, &programs, NARROW, OPERATOR_NAMESPACE, &[&format!("watchNamespaces={{{NAMESPACE}}}")]).await;
     the_controller_may_do_no_more_than_it_needs(&admin, NARROW).await;
     for verb in ["get", "list", "create"] {
-        assert!(!may_do(&admin, NARROW, "default", "", "services", verb).await, "{verb} outside of watchNamespace");
+        assert!(!may_do(&admin, NARROW, "default", "", "services", verb).await, "{verb} outside of watchNamespaces");
     }
 }
 

@@ -133,12 +133,12 @@ impl Drop for ApiServer {
     }
 }
 
-/// The folder with `etcd`, `kube-apiserver` and `helm`: `KUDU_PAIR_KUBE_BIN`, or where `deploy/local/cluster build` puts them.
+/// The folder with `etcd`, `kube-apiserver`, `kubectl` and `helm`: `KUDU_PAIR_KUBE_BIN`, or where `deploy/local/cluster build` puts them.
 ///
 /// `None`, with a word about it, where they were not built; under `CI` that is an error, so that no run is green unproved.
 pub(crate) fn programs() -> Option<PathBuf> {
     let folder = std::env::var_os("KUDU_PAIR_KUBE_BIN").map_or_else(|| cache().join("bin"), PathBuf::from);
-    let mut needed = ["etcd", "kube-apiserver", "helm"].into_iter();
+    let mut needed = ["etcd", "kube-apiserver", "kubectl", "helm"].into_iter();
     let Some(missing) = needed.find(|program| !folder.join(program).exists()) else { return Some(folder) };
     let why = format!("no {missing} in {}; run deploy/local/cluster build", folder.display());
     assert!(std::env::var_os("CI").is_none(), "{why}");

@@ -67,7 +67,7 @@ impl Replicas {
         let log = File::options().create(true).append(true).open(&replica.log).expect("a log");
         let process = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_kudu-pair"), "controller"])
-            .args(["--namespace", &self.namespace, "--leader-namespace", &self.namespace])
+            .args(["--namespaces", &self.namespace, "--leader-namespace", &self.namespace])
             .args(["--operator-image", "kudu-pair:test", "--identity", &self.identity(number)])
             .args(["--health-listen", &replica.health.to_string()])
             .env("KUBECONFIG", &replica.kubeconfig)
