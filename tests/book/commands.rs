@@ -31,6 +31,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("export", "sets a variable of the reader's shell"),
     ("helm uninstall", "needs what helm installed; tests/e2e does it"),
     ("install", "of the system"),
+    ("kubectl apply --server-side -k", "tests/apiserver applies all of deploy/kustomize"),
     ("kubectl exec", "needs a member's container"),
     ("kubectl get --raw", "needs a controller's pod"),
     ("kubectl krew", "needs krew and the archive of the command before it"),
