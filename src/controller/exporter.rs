@@ -46,7 +46,8 @@ impl Drop for Shown {
 fn view(pair: &Guarded) -> Option<PairView> {
     let pair = pair.0.as_ref().ok()?;
     let status = pair.status.clone().unwrap_or_default();
-    Some(PairView { namespace: pair.namespace().unwrap_or_default(), name: pair.name_any(), status })
+    let (namespace, name) = (pair.namespace().unwrap_or_default(), pair.name_any());
+    Some(PairView { namespace, name, spec: pair.spec.clone(), status })
 }
 
 async fn page(State(exporter): State<Exporter>) -> impl IntoResponse {

@@ -35,6 +35,51 @@ impl Default for Counters {
     }
 }
 
+/// What a sidecar measured since it started. Clones measure together.
+#[derive(Debug, Clone)]
+pub struct MemberCounters {
+    acknowledgements: Histogram,
+    lease_margins: Histogram,
+}
+
+impl Default for MemberCounters {
+    fn default() -> Self {
+        Self {
+            // From half a millisecond, which two disks and a network take, to half a minute.
+            acknowledgements: Histogram::new(exponential_buckets(0.0005, 2.0, 17)),
+            // Finer where it gets dangerous.
+            lease_margins: Histogram::new([0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0]),
+        }
+    }
+}
+
+impl MemberCounters {
+    /// A sync of kudu-master was held back so long until its standbys had it too.
+    pub fn acknowledged(&self, after: Duration) {
+        self.acknowledgements.observe(after.as_secs_f64());
+    }
+
+    /// kudu-master was given more time when it had so much left.
+    pub fn renewed(&self, left: Duration) {
+        self.lease_margins.observe(left.as_secs_f64());
+    }
+
+    pub(super) fn register(&self, to: &mut Registry) {
+        to.register_with_unit(
+            "acknowledgement_wait",
+            "How long a sync of kudu-master's log was held back until its standbys had it too; with synchronous acknowledgement",
+            Unit::Seconds,
+            self.acknowledgements.clone(),
+        );
+        to.register_with_unit(
+            "lease_margin",
+            "How much longer kudu-master could have run when its time was extended",
+            Unit::Seconds,
+            self.lease_margins.clone(),
+        );
+    }
+}
+
 /// Buckets from 10 ms to 41 s.
 fn durations() -> Histogram {
     Histogram::new(exponential_buckets(0.01, 2.0, 13))

@@ -2,27 +2,31 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use prometheus_client::{
     collector::Collector,
     encoding::DescriptorEncoder,
-    metrics::MetricType,
-    registry::Unit::{self, Bytes, Seconds},
+    registry::Unit::{Bytes, Seconds},
 };
 
-use super::Labels;
+use super::{
+    Labels,
+    gauge::{self, Gauge, Sample, number, one, seconds, time},
+};
 use crate::{
-    api::{GapStatus, MemberStatus, PairStatus, Receipt},
+    api::{GapStatus, KuduMasterPairSpec, MemberState, MemberStatus, PairStatus, Receipt, Role},
     wal::OpId,
 };
 
-/// A pair and its status.
+/// A pair, what is asked of it and what it is like.
 #[derive(Debug, Clone)]
 pub struct PairView {
     /// Where the pair is.
     pub namespace: String,
     /// The pair.
     pub name: String,
+    /// What is asked of it.
+    pub spec: KuduMasterPairSpec,
     /// What is known of it.
     pub status: PairStatus,
 }
@@ -31,169 +35,197 @@ pub struct PairView {
 #[derive(Debug)]
 pub(super) struct Pairs(pub(super) Vec<PairView>);
 
-/// Labels beside those of the pair, and the value.
-type Sample = (Labels, f64);
-
-/// A gauge of each pair, or of something of each pair.
-struct OfPairs {
-    name: &'static str,
-    unit: Option<Unit>,
-    help: &'static str,
-    samples: fn(&PairStatus) -> Vec<Sample>,
-}
-
 impl Collector for Pairs {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        for OfPairs { name, unit, help, samples } in GAUGES {
-            let mut gauge = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
-            for PairView { namespace, name, status } in &self.0 {
-                for (more, value) in samples(status) {
-                    let mut labels = vec![("namespace", namespace.clone()), ("pair", name.clone())];
-                    labels.extend(more);
-                    gauge.encode_family(&labels)?.encode_gauge(&value)?;
-                }
-            }
-        }
-        Ok(())
+        let labels = |pair: &PairView| vec![("namespace", pair.namespace.clone()), ("pair", pair.name.clone())];
+        let pairs = self.0.iter();
+        gauge::encode(&mut encoder, ASKED, pairs.clone().map(|pair| (labels(pair), &pair.spec)))?;
+        gauge::encode(&mut encoder, GAUGES, pairs.map(|pair| (labels(pair), &pair.status)))
     }
 }
 
+/// What is asked of a pair, to compare with what it is like.
+const ASKED: &[Gauge<KuduMasterPairSpec>] = &[
+    Gauge {
+        name: "standbys_wanted",
+        unit: None,
+        help: "Standbys that the spec asks for",
+        samples: |spec| one(spec.standbys.into()),
+    },
+    Gauge {
+        name: "kill_time_limit",
+        unit: Some(Seconds),
+        help: "How long the kill of a kudu-master may take: spec.failover.killTimeMilliseconds",
+        samples: |spec| one(seconds(spec.failover.kill_time_milliseconds.into())),
+    },
+    Gauge {
+        name: "replay_limit",
+        unit: Some(Seconds),
+        help: "How long a promotion may replay before a standby takes a new base: spec.replication.refresh.replayMilliseconds",
+        samples: |spec| one(seconds(spec.replication.refresh.replay_milliseconds.into())),
+    },
+    Gauge {
+        name: "renew_deadline",
+        unit: Some(Seconds),
+        help: "How long a kudu-master runs after the last renewal of its Lease: spec.failover.renewDeadlineMilliseconds",
+        samples: |spec| one(seconds(spec.failover.renew_deadline_milliseconds.into())),
+    },
+];
+
 /// Everything that is told of a pair.
-const GAUGES: &[OfPairs] = &[
-    OfPairs { name: "epoch", unit: None, help: "Number of the active's reign", samples: |status| one(status.epoch) },
-    OfPairs {
+const GAUGES: &[Gauge<PairStatus>] = &[
+    Gauge {
+        name: "epoch",
+        unit: None,
+        help: "Number of the active's reign",
+        samples: |status| one(number(status.epoch)),
+    },
+    Gauge {
         name: "active",
         unit: None,
         help: "1 for the member that serves, or served last",
         samples: |status| status.active.iter().map(|active| (vec![("member", active.clone())], 1.0)).collect(),
     },
-    OfPairs {
+    Gauge {
         name: "phase",
         unit: None,
         help: "1 for the phase that the pair is in",
         samples: |status| status.phase.iter().map(|phase| (vec![("phase", format!("{phase:?}"))], 1.0)).collect(),
     },
-    OfPairs {
+    Gauge {
         name: "condition",
         unit: None,
-        help: "1 for the status (True, False or Unknown) that a condition has",
+        help: "1 for the status (True, False or Unknown) that a condition has, and why",
         samples: conditions,
     },
-    OfPairs {
+    Gauge { name: "member_state", unit: None, help: "1 for what a member is and does", samples: states },
+    Gauge {
+        name: "standbys_promotable",
+        unit: None,
+        help: "Standbys that stream the active's log, are known to be so far behind, and whose log is fit",
+        samples: |status| one(status.members.iter().filter(|member| is_promotable(member)).count() as f64),
+    },
+    Gauge {
+        name: "member_verified_timestamp",
+        unit: Some(Seconds),
+        help: "When a standby's log was compared with the active's last and found equal, in seconds since 1970",
+        samples: |status| of_members(status, |member| Some(time(member.verified_at.as_ref()?.0))),
+    },
+    Gauge {
         name: "gap_ops",
         unit: None,
         help: "Operations that a member keeps and the active does not have, by what became of them",
         samples: |status| of_gaps(status, |gap| number(gap.ops)),
     },
-    OfPairs {
+    Gauge {
         name: "gap",
         unit: Some(Bytes),
         help: "Length of these operations",
         samples: |status| of_gaps(status, |gap| number(gap.bytes)),
     },
-    OfPairs {
+    Gauge {
         name: "gap_kept_timestamp",
         unit: Some(Seconds),
         help: "When they were kept, in seconds since 1970",
         samples: |status| of_gaps(status, |gap| time(gap.kept_at.0)),
     },
-    OfPairs {
+    Gauge {
         name: "member_head_index",
         unit: None,
         help: "Index of the last operation in a member's log",
         samples: |status| of_members(status, |member| Some(number(member.head?.index))),
     },
-    OfPairs {
+    Gauge {
         name: "member_lag_ops",
         unit: None,
         help: "Operations that a standby is behind the active; no sample while that is unknown",
         samples: |status| of_members(status, |member| Some(number(member.lag_ops?))),
     },
-    OfPairs {
+    Gauge {
         name: "member_lag",
         unit: Some(Bytes),
         help: "Bytes of log that a standby is behind the active, at most; no sample while that is unknown",
         samples: |status| of_members(status, |member| Some(number(member.lag_bytes?))),
     },
-    OfPairs {
+    Gauge {
         name: "member_lag",
         unit: Some(Seconds),
         help: "For how long the oldest operation that a standby lacks has been waiting, at most; no sample while that is unknown",
         samples: |status| of_members(status, |member| Some(seconds(member.lag_milliseconds?))),
     },
-    OfPairs {
+    Gauge {
         name: "member_lag_sampled_timestamp",
         unit: Some(Seconds),
         help: "When the active measured a standby's lag last, in seconds since 1970",
         samples: |status| of_members(status, |member| Some(time(member.lag_sampled_at.as_ref()?.0))),
     },
-    OfPairs {
+    Gauge {
         name: "member_pending_ops",
         unit: None,
         help: "Operations that a standby holds past its base, which a promotion has to replay",
         samples: |status| of_members(status, |member| Some(number(member.pending_ops?))),
     },
-    OfPairs {
+    Gauge {
         name: "member_predicted_replay",
         unit: Some(Seconds),
         help: "How long a promotion of a standby is predicted to replay",
         samples: |status| of_members(status, |member| Some(seconds(member.predicted_replay_milliseconds?))),
     },
-    OfPairs {
+    Gauge {
         name: "member_kill",
         unit: Some(Seconds),
         help: "How long the last kill of a member's kudu-master took; to be compared with spec.failover.killTimeMilliseconds",
         samples: |status| of_members(status, |member| Some(seconds(member.kill_milliseconds?))),
     },
-    OfPairs {
+    Gauge {
         name: "sync_quorum",
         unit: None,
         help: "Standbys that have each acknowledged operation; 0 while the active acknowledges by itself",
-        samples: |status| one(status.sync.as_ref().map_or(0, |sync| i64::from(sync.quorum))),
+        samples: |status| one(status.sync.as_ref().map_or(0.0, |sync| sync.quorum.into())),
     },
-    OfPairs {
+    Gauge {
         name: "sync_degraded",
         unit: None,
         help: "1 while fewer standbys than the spec asks for have each acknowledged operation",
-        samples: |status| one(status.sync.as_ref().is_some_and(|sync| sync.degraded).into()),
+        samples: |status| one(flag(status.sync.as_ref().is_some_and(|sync| sync.degraded))),
     },
-    OfPairs {
+    Gauge {
         name: "switch_started_timestamp",
         unit: Some(Seconds),
         help: "When the switch that is under way was decided, in seconds since 1970; no sample without one",
         samples: under_way,
     },
-    OfPairs {
+    Gauge {
         name: "receipt_ops_lost",
         unit: None,
         help: "Operations that were lost in one of the last ten switches; NaN while that is unknown",
         samples: |status| of_receipts(status, |receipt| receipt.ops_lost.parse().unwrap_or(f64::NAN)),
     },
-    OfPairs {
+    Gauge {
         name: "receipt_finished_timestamp",
         unit: Some(Seconds),
         help: "When one of the last ten switches ended, in seconds since 1970",
         samples: |status| of_receipts(status, |receipt| time(receipt.finished_at.0)),
     },
-    OfPairs {
+    Gauge {
         name: "receipt_acknowledged_index",
         unit: None,
         help: "Index of the last operation that the old active is known to have acknowledged before one of the last ten switches",
         samples: |status| heads(status, |receipt| receipt.acknowledged_head),
     },
-    OfPairs {
+    Gauge {
         name: "receipt_recorded_index",
         unit: None,
         help: "Index of the old active's last known operation in one of the last ten switches",
         samples: |status| heads(status, |receipt| receipt.recorded_head),
     },
-    OfPairs {
+    Gauge {
         name: "receipt_promoted_index",
         unit: None,
         help: "Index of the last operation of the old reign that the new active had in one of the last ten switches",
         samples: |status| heads(status, |receipt| receipt.promoted_head),
     },
-    OfPairs {
+    Gauge {
         name: "receipt_phase",
         unit: Some(Seconds),
         help: "How long a phase of one of the last ten switches took",
@@ -201,13 +233,36 @@ const GAUGES: &[OfPairs] = &[
     },
 ];
 
-fn one(value: i64) -> Vec<Sample> {
-    vec![(Vec::new(), number(value))]
+fn flag(holds: bool) -> f64 {
+    if holds { 1.0 } else { 0.0 }
+}
+
+/// Whether a promotion of this member would lose nothing that is known of.
+fn is_promotable(member: &MemberStatus) -> bool {
+    let fit = member.unfit_log.as_ref().is_none_or(|unfit| unfit.replaced);
+    fit && (member.role, member.state) == (Role::Standby, MemberState::Streaming) && member.lag_ops.is_some()
+}
+
+fn states(status: &PairStatus) -> Vec<Sample> {
+    let labels = |member: &MemberStatus| {
+        vec![
+            ("member", member.name.clone()),
+            ("role", format!("{:?}", member.role)),
+            ("state", format!("{:?}", member.state)),
+        ]
+    };
+    status.members.iter().map(|member| (labels(member), 1.0)).collect()
 }
 
 fn conditions(status: &PairStatus) -> Vec<Sample> {
-    let labels = |type_: &str, status: &str| vec![("type", type_.to_owned()), ("status", status.to_owned())];
-    status.conditions.iter().map(|condition| (labels(&condition.type_, &condition.status), 1.0)).collect()
+    let labels = |condition: &Condition| {
+        vec![
+            ("type", condition.type_.clone()),
+            ("status", condition.status.clone()),
+            ("reason", condition.reason.clone()),
+        ]
+    };
+    status.conditions.iter().map(|condition| (labels(condition), 1.0)).collect()
 }
 
 fn of_members(status: &PairStatus, value: fn(&MemberStatus) -> Option<f64>) -> Vec<Sample> {
@@ -279,17 +334,4 @@ pub(super) fn phases(receipt: &Receipt) -> [(&'static str, f64); 4] {
         ("replay", parsed(&receipt.replay_seconds)),
         ("repoint", parsed(&receipt.repoint_seconds)),
     ]
-}
-
-/// Exact up to 2^53, far above what a pair counts.
-fn number(value: i64) -> f64 {
-    value as f64
-}
-
-fn seconds(milliseconds: i64) -> f64 {
-    number(milliseconds) / 1000.0
-}
-
-fn time(at: Timestamp) -> f64 {
-    at.as_duration().as_secs_f64()
 }

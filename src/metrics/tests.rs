@@ -2,6 +2,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::json;
 
+use jiff::Timestamp;
+
 use super::*;
 use crate::api::PairStatus;
 
@@ -28,7 +30,8 @@ fn status() -> PairStatus {
             { "name": "demo-1", "role": "Active", "state": "Serving", "head": "4.120", "killMilliseconds": 12 },
             {
                 "name": "demo-0", "role": "Standby", "state": "Streaming", "head": "4.118", "lagOps": 2, "lagBytes": 300,
-                "lagMilliseconds": 40, "lagSampledAt": "2026-03-01T12:00:01.500000Z", "pendingOps": 18, "predictedReplayMilliseconds": 70
+                "lagMilliseconds": 40, "lagSampledAt": "2026-03-01T12:00:01.500000Z", "pendingOps": 18,
+                "predictedReplayMilliseconds": 70, "verifiedHead": "4.117", "verifiedAt": "2026-03-01T12:00:00.500000Z"
             },
         ],
         "switch": { "kind": "Switchover", "epoch": 5, "step": "Fencing", "startedAt": "2026-03-01T12:00:02.000000Z" },
@@ -41,6 +44,38 @@ fn status() -> PairStatus {
     serde_json::from_value(status).unwrap()
 }
 
+fn view(status: PairStatus) -> PairView {
+    let spec = serde_json::from_value(json!({})).unwrap();
+    PairView { namespace: "data".to_owned(), name: "demo".to_owned(), spec, status }
+}
+
+/// The page of a member of which everything is known.
+fn full_member_page(role: &str, state: &str) -> String {
+    let report = json!({
+        "pair": "demo", "member": "demo-1", "identity": "demo-1/uid/launcher", "epoch": 4, "role": role, "state": state,
+        "hasCatalog": true, "head": "4.120", "activeHeardMillisecondsAgo": 150, "masterStopped": false, "pendingOps": 18,
+        "pendingBytes": 2700, "predictedReplayMilliseconds": 70,
+        "standbys": [{
+            "member": "demo-0", "replicateHead": "4.118", "heardMillisecondsAgo": 12,
+            "lag": { "ops": 2, "bytes": 300, "milliseconds": 40, "sampleMillisecondsAgo": 12 }
+        }],
+    });
+    let view = MemberView {
+        report: serde_json::from_value(report).unwrap(),
+        base_taken: Some(Timestamp::from_second(1_772_366_400).unwrap()),
+        volumes: vec![
+            Volume { name: "wal", size_bytes: 8 << 30, free_bytes: 6 << 30 },
+            Volume { name: "data", size_bytes: 4 << 30, free_bytes: 3 << 30 },
+        ],
+        certificate_ends: Some(Timestamp::from_second(1_780_142_400).unwrap()),
+        oldest_wait: Some(Duration::from_millis(3)),
+    };
+    let counters = MemberCounters::default();
+    counters.acknowledged(Duration::from_micros(1700));
+    counters.renewed(Duration::from_millis(2950));
+    member_page(&counters, view)
+}
+
 /// The page of a controller that has seen the pair's last switch end, and one error.
 fn full_page() -> String {
     let counters = Counters::default();
@@ -48,19 +83,34 @@ fn full_page() -> String {
     counters.status_written("data", "demo", Some(&before), &status());
     counters.reconciled(Duration::from_millis(15), None);
     counters.reconciled(Duration::from_millis(25), Some("Conflict"));
-    let view = PairView { namespace: "data".to_owned(), name: "demo".to_owned(), status: status() };
-    page(&counters, Some(vec![view]))
+    page(&counters, Some(vec![view(status())]))
 }
 
-#[test]
-fn everything_known() {
-    // Counters of a family come in no particular order; the buckets are Prometheus' own.
-    let page = full_page();
+/// Without the buckets, which are Prometheus' own. Counters of a family come in no particular order.
+fn calm(page: &str) -> String {
     let mut lines: Vec<_> = page.lines().filter(|line| !line.contains("_bucket{")).collect();
     for samples in lines.split_mut(|line| line.starts_with('#')) {
         samples.sort_unstable();
     }
-    insta::assert_snapshot!(lines.join("\n"));
+    lines.join("\n")
+}
+
+#[test]
+fn everything_known() {
+    insta::assert_snapshot!(calm(&full_page()));
+}
+
+#[test]
+fn everything_known_of_a_standby() {
+    insta::assert_snapshot!(calm(&full_member_page("Standby", "Streaming")));
+}
+
+#[test]
+fn an_active_tells_of_its_standbys_and_not_of_a_base() {
+    let page = full_member_page("Active", "Serving");
+    let lag = r#"kudupair_sidecar_standby_lag_ops{pair="demo",member="demo-1",standby="demo-0"} 2.0"#;
+    assert!(page.contains(lag), "{page}");
+    assert!(!page.contains("base_taken_timestamp_seconds{"), "{page}");
 }
 
 #[test]
@@ -87,8 +137,7 @@ fn a_switch_is_counted_when_it_ends_and_not_again_when_its_receipt_is_amended() 
 fn no_two_samples_have_the_same_labels() {
     let mut status = status();
     status.switches.push(status.switches[0].clone());
-    let view = PairView { namespace: "data".to_owned(), name: "demo".to_owned(), status };
-    let page = page(&Counters::default(), Some(vec![view]));
+    let page = page(&Counters::default(), Some(vec![view(status)]));
     let mut samples: Vec<_> = page.lines().filter_map(|line| line.rsplit_once(' ')).collect();
     samples.retain(|(labels, _)| !labels.starts_with('#'));
     let all = samples.len();
@@ -123,12 +172,35 @@ fn rows(page: &str) -> Vec<String> {
     comment("# HELP ").into_iter().map(row).collect()
 }
 
+/// The rows of several pages, of a metric that is on more than one of them that which has labels.
+fn table(pages: &[String]) -> String {
+    let mut all = BTreeMap::<String, String>::new();
+    for row in pages.iter().flat_map(|page| rows(page)) {
+        let name = row.split('`').nth(1).unwrap_or_default().to_owned();
+        let known = all.entry(name).or_default();
+        if row.len() > known.len() {
+            *known = row;
+        }
+    }
+    let rows: Vec<_> = all.into_values().collect();
+    format!("| Name | Type | Labels | Meaning |\n| --- | --- | --- | --- |\n{}\n", rows.join("\n"))
+}
+
 #[test]
 fn the_documentation_lists_every_metric() {
-    let documentation = include_str!("../../docs/metrics.md");
-    let rows = rows(&full_page());
-    let missing: Vec<_> = rows.iter().filter(|row| !documentation.contains(row.as_str())).cloned().collect();
-    assert!(missing.is_empty(), "docs/metrics.md lacks:\n{}", missing.join("\n"));
-    let listed = documentation.lines().filter(|line| line.starts_with("| `kudupair_")).count();
-    assert_eq!(listed, rows.len(), "docs/metrics.md lists a metric that is not there");
+    let members = [("Active", "Serving"), ("Standby", "Streaming")].map(|(role, state)| full_member_page(role, state));
+    let tables = [("controllers", table(&[full_page()])), ("sidecars", table(&members))];
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+    let is = std::fs::read_to_string(path).unwrap();
+    let mut wanted = is.clone();
+    for (name, table) in tables {
+        let marks = [format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->\n")];
+        let [begin, end] = marks.map(|mark| wanted.find(&mark).map(|at| (at, at + mark.len())).unwrap());
+        wanted = format!("{}\n{table}\n{}", &wanted[..begin.1], &wanted[end.0..]);
+    }
+    if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
+        std::fs::write(path, wanted).unwrap();
+    } else {
+        assert!(is == wanted, "docs/metrics.md is not what it was generated from; run this with INSTA_UPDATE=always");
+    }
 }

@@ -20,6 +20,7 @@ use tokio::{
 use super::{coordinator::Coordinator, shipping::Shipping};
 use crate::{
     api::SyncRecord,
+    metrics::MemberCounters,
     replication::{
         acknowledgement::{Acknowledgement, Action, Covers, Event, Outcome, Ticket},
         terms,
@@ -43,6 +44,7 @@ pub(super) struct Acknowledgements {
     numbers: Arc<AtomicU64>,
     /// Since when gates wait that do now.
     waiting: Arc<Mutex<HashMap<Ticket, Instant>>>,
+    counters: MemberCounters,
 }
 
 /// A standby's stream, as the reign is told of it.
@@ -54,11 +56,16 @@ pub(super) struct Stream {
 }
 
 impl Acknowledgements {
+    pub(super) fn new(counters: MemberCounters) -> Self {
+        Self { counters, ..Self::default() }
+    }
+
     /// Waits until a sync that has begun may return; false: ask again.
     pub(super) async fn permit(&self) -> bool {
         let mut reigns = self.reign.subscribe();
         let ticket = self.number();
-        self.waiting().insert(ticket, Instant::now());
+        let begun = Instant::now();
+        self.waiting().insert(ticket, begun);
         let mut withdrawal = Withdrawal { acknowledgements: self.clone(), reign: None, ticket };
         // It fails only when this value is gone.
         let Ok(reign) = reigns.wait_for(Option::is_some).await.map(|reign| reign.clone()) else { return false };
@@ -70,12 +77,20 @@ impl Acknowledgements {
         withdrawal.reign = Some(reign);
         let permitted = permitted.await.is_ok();
         drop(withdrawal);
+        if permitted {
+            self.counters.acknowledged(begun.elapsed());
+        }
         permitted
     }
 
     /// Whether a sync has waited so long for its standbys.
     pub(super) fn hold_back(&self, time: Duration) -> bool {
         self.waiting().values().any(|since| since.elapsed() >= time)
+    }
+
+    /// For how long the sync has waited that waits longest now.
+    pub(super) fn oldest(&self) -> Option<Duration> {
+        self.waiting().values().map(Instant::elapsed).max()
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<Ticket, Instant>> {

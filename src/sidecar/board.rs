@@ -6,12 +6,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{SidecarError, config::SidecarConfig, lags::Lags, security::LinkSecurity, tablet_watch::Held};
+use jiff::Timestamp;
+
+use super::{
+    SidecarError,
+    config::SidecarConfig,
+    lags::Lags,
+    security::{LinkSecurity, Mode},
+    tablet_watch::Held,
+};
 use crate::{
     api::{MemberState, Role, SyncRecord, UnfitLog},
     clock,
     failover::member::{GapReport, LagReport, MemberReport, StandbyReport, StayReport, VerifiedReport},
     gap::KeptGap,
+    metrics::MemberCounters,
     replication::{
         Anchors,
         anchors::{Heads, HeadsOf},
@@ -26,6 +35,7 @@ pub struct Board {
     pair: String,
     member: String,
     security: LinkSecurity,
+    counters: MemberCounters,
     facts: Mutex<Facts>,
 }
 
@@ -146,6 +156,7 @@ impl Board {
             pair: config.pair.clone(),
             member: config.member.clone(),
             security,
+            counters: MemberCounters::default(),
             facts: Mutex::new(Facts {
                 identity: config.identity_prefix.clone(),
                 epoch: anchors.epoch,
@@ -179,6 +190,19 @@ impl Board {
     /// Name of the pair.
     pub(super) fn pair(&self) -> &str {
         &self.pair
+    }
+
+    /// What this sidecar measured since it started.
+    pub(super) fn counters(&self) -> &MemberCounters {
+        &self.counters
+    }
+
+    /// When the certificate ends that new links use; none without one.
+    pub(super) fn certificate_ends(&self) -> Option<Timestamp> {
+        match self.security.now() {
+            Mode::Tls(credentials) => Some(credentials.ends),
+            Mode::Plaintext | Mode::Waiting(_) => None,
+        }
     }
 
     /// The facts, to read or change.

@@ -19,6 +19,7 @@ pub mod coordinator;
 mod courier;
 mod desk;
 mod error;
+mod exporter;
 mod follow;
 pub mod gaps;
 mod gate;
@@ -63,6 +64,7 @@ use self::{
     board::Board,
     config::SidecarConfig,
     coordinator::Coordinator,
+    exporter::Exporter,
     gaps::GapStore,
     member::Member,
     pledge_store::PledgeStore,
@@ -90,11 +92,17 @@ pub async fn run(
     let board = Arc::new(Board::new(&config, &anchors.current(), coordinator.security()));
     let servers = CancellationToken::new();
     let shipping = shipping::Current::default();
-    let acknowledgements = Acknowledgements::default();
+    let acknowledgements = Acknowledgements::new(board.counters().clone());
+    let exporter = Exporter::new(&config, Arc::clone(&board), anchors.clone(), acknowledgements.clone());
     let gaps = GapStore::new(&config.wal_dir);
     resume(&config, &coordinator).await;
     let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(report::serve(report::bind(config.report_listen).await?, Arc::clone(&board), servers.clone()));
+    tasks.spawn(report::serve(
+        report::bind(config.report_listen).await?,
+        Arc::clone(&board),
+        exporter.router(),
+        servers.clone(),
+    ));
     tasks.spawn(control_socket::serve(
         control_socket::bind(&config.control_socket)?,
         Arc::clone(&board),

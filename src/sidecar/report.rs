@@ -1,4 +1,4 @@
-//! `/report`, `/ready` and `/health`: read-only, for the controller, the kubelet and people.
+//! `/report`, `/ready` and `/health`, and `more`: read-only, for the controller, the kubelet and people.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -12,12 +12,13 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, SidecarErro
     TcpListener::bind(address).await.map_err(|source| SidecarError::Listen { address: address.to_string(), source })
 }
 
-pub(super) async fn serve(listener: TcpListener, board: Arc<Board>, stop: CancellationToken) {
+pub(super) async fn serve(listener: TcpListener, board: Arc<Board>, more: Router, stop: CancellationToken) {
     let app = Router::new()
         .route("/report", get(|State(board): State<Arc<Board>>| async move { Json(board.report()) }))
         .route("/ready", get(ready))
         .route("/health", get(|| async { "ok\n" }))
-        .with_state(board);
+        .with_state(board)
+        .merge(more);
     if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await {
         tracing::error!(%error, "the report is no longer served");
     }

@@ -234,6 +234,10 @@ impl Keeper {
     async fn hold(&mut self, deadline_boot_ns: Option<u64>) {
         self.sender.send_replace(Standing::Held { deadline_boot_ns });
         if tell(&self.tenant.launcher_socket, self.tenant.epoch, deadline_boot_ns).await {
+            if let Some(before) = self.taken {
+                let left = before.saturating_sub(clock::boot_ns());
+                self.tenant.board.counters().renewed(Duration::from_nanos(left));
+            }
             self.taken = deadline_boot_ns;
         }
     }

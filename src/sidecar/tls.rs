@@ -17,7 +17,10 @@ use rustls::{
 use serde::{Deserialize, Serialize};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use crate::pki::{certificate::certificates, verify};
+use crate::pki::{
+    certificate::{CertificateFacts, certificates},
+    verify,
+};
 
 /// Where a member's certificate is, in PEM files. They are read again when they change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +52,8 @@ pub(super) struct TlsMaterial {
 pub(super) struct Credentials {
     pub(super) acceptor: TlsAcceptor,
     pub(super) connector: TlsConnector,
+    /// When the certificate is not valid any more.
+    pub(super) ends: Timestamp,
 }
 
 impl TlsFiles {
@@ -77,6 +82,7 @@ impl TlsFiles {
         let trusted = verify::trusted(&place("ca", &self.ca), &material.ca).map_err(wrong)?;
         let chain = certificates(&certificate, &material.certificate).map_err(wrong)?;
         verify::verify(&certificate, &chain, &trusted, name, now).map_err(wrong)?;
+        let facts = chain.first().map(|own| CertificateFacts::of_der(&certificate, own)).transpose().map_err(wrong)?;
         let key = PrivateKeyDer::from_pem_slice(&material.key)
             .map_err(|error| TlsError(format!("{} holds no private key in PEM: {error}", place("key", &self.key))))?;
         let failed = |error: Error| TlsError(format!("{}: {error}", place("key", &self.key)));
@@ -103,6 +109,7 @@ impl TlsFiles {
         Ok(Credentials {
             acceptor: TlsAcceptor::from(Arc::new(server)),
             connector: TlsConnector::from(Arc::new(client)),
+            ends: facts.map_or(now, |facts| facts.ends),
         })
     }
 }
