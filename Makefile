@@ -38,6 +38,7 @@ prepare: ## Install and build what the tests run: Kubernetes, Kudu
 	deploy/local/kudu-dist 1.18.1
 	deploy/local/kudu-dist 1.17.1
 	tests/gate/packages
+	tests/alerts/packages
 
 .PHONY: build
 build: ## Build the program

@@ -2,9 +2,12 @@
 //!
 //! No cluster is needed: etcd and kube-apiserver run for the length of each test. See [`server::programs`].
 
+#[path = "../alerts/words.rs"]
+mod alerts;
 mod certificates;
 mod chart;
 mod lives;
+mod monitoring;
 mod namespaces;
 mod node_agent;
 mod objects;

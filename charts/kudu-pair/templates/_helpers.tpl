@@ -65,6 +65,12 @@ annotations:
 {{- end }}
 {{- end -}}
 
+{{/* Metadata of an object that a Prometheus or Grafana finds by its labels: takes root, name and those labels. */}}
+{{- define "kudu-pair.monitoringMetadata" -}}
+{{- $metadata := include "kudu-pair.metadata" (dict "root" .root "name" .name "namespace" .root.Release.Namespace "labels" "kudu-pair.labels") | fromYaml }}
+{{- toYaml (set $metadata "labels" (merge (dict) .labels $metadata.labels)) }}
+{{- end -}}
+
 {{/* Metadata of a pod: takes root and labels (name of a template). */}}
 {{- define "kudu-pair.podMetadata" -}}
 labels:

@@ -63,7 +63,7 @@ async fn apply(client: &Client, objects: &[DynamicObject]) -> Vec<DynamicObject>
 }
 
 /// What `helm template` prints with these `--set` values, or what it says is wrong with them.
-fn template(programs: &Path, release: &str, namespace: &str, values: &[&str]) -> Result<String, String> {
+pub(crate) fn template(programs: &Path, release: &str, namespace: &str, values: &[&str]) -> Result<String, String> {
     let set: Vec<_> = values.iter().flat_map(|value| ["--set", value]).collect();
     render(programs, release, namespace, &set)
 }
@@ -91,7 +91,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn objects(rendered: &str) -> Vec<DynamicObject> {
+pub(crate) fn objects(rendered: &str) -> Vec<DynamicObject> {
     rendered
         .split("\n---\n")
         .filter(|document| document.contains("kind:"))
@@ -99,7 +99,7 @@ fn objects(rendered: &str) -> Vec<DynamicObject> {
         .collect()
 }
 
-fn find(objects: &[DynamicObject], kind: &str) -> Option<Value> {
+pub(crate) fn find(objects: &[DynamicObject], kind: &str) -> Option<Value> {
     let of_kind = |object: &&DynamicObject| object.types.as_ref().is_some_and(|types| types.kind == kind);
     objects.iter().find(of_kind).map(|object| serde_json::to_value(object).expect("JSON"))
 }
