@@ -3,6 +3,7 @@
 //! They need what the tests in `tests/kudu` need; those of a full disk also need root, to mount a small volume. Times are
 //! printed, not asserted: machines differ. What the processes logged is printed when a test fails.
 
+mod alerts;
 #[path = "../apiserver/server.rs"]
 mod apiserver;
 mod disk;
@@ -20,6 +21,7 @@ mod losses;
 mod matrix;
 mod member;
 mod pair;
+mod prometheus;
 mod refresh;
 mod refusals;
 mod reigns;
@@ -33,3 +35,5 @@ mod tablet_servers;
 mod tls;
 mod tls_peer;
 mod unfit;
+#[path = "../alerts/words.rs"]
+mod words;

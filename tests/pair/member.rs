@@ -63,6 +63,8 @@ pub(crate) struct Member {
     pub(crate) refresh: serde_json::Value,
     /// What its sidecar keeps for standbys that are away.
     pub(crate) retention_bytes: u64,
+    /// The uid of its pod, where there is an API server.
+    pub(crate) pod_uid: String,
     launcher: Option<Process>,
     sidecar: Option<Process>,
     /// When this test saw the master of a launcher that it killed dead.
@@ -91,6 +93,7 @@ impl Member {
             flags: Vec::new(),
             refresh: serde_json::json!({}),
             retention_bytes: 64 * 1024 * 1024,
+            pod_uid: format!("uid-of-{name}"),
             launcher: None,
             sidecar: None,
             deaths: Vec::new(),
@@ -227,7 +230,7 @@ impl Member {
             let mut command = self.program();
             command.env("KUBECONFIG", &cluster.kubeconfig);
             command.args(["sidecar", "--pair", PAIR, "--namespace", &cluster.namespace, "--member", self.name]);
-            command.arg("--pod-uid").arg(format!("uid-of-{}", self.name));
+            command.arg("--pod-uid").arg(&self.pod_uid);
             command.arg("--wal-dir").arg(self.path("wal")).arg("--data-dir").arg(self.path("data"));
             command.arg("--launcher-socket").arg(self.path("launcher.sock"));
             command.arg("--control-socket").arg(self.path("sidecar.sock"));
