@@ -28,7 +28,7 @@ use tokio::runtime::Runtime;
 
 use crate::{
     apiserver::{self, ApiServer, free_port},
-    kudu,
+    kudu::{self, Home, TabletServer},
     member::{Cluster, Member, PAIR, PATIENCE, program},
     prometheus::{self, Prometheus},
     words::{alerts, dashboard_queries, documented, text},
@@ -41,6 +41,8 @@ const QUIET: Duration = Duration::from_secs(20);
 /// Two members with their controller, and whoever stands in for kubelets and the StatefulSet controller.
 struct World {
     // The processes end before the API server that they talk to.
+    tablets: Option<TabletServer>,
+    client: Home,
     prometheus: Prometheus,
     controller: Option<Child>,
     a: Member,
@@ -85,12 +87,18 @@ impl World {
         begin_controller(&mut controller, &server.kubeconfig(), health, folder.path());
         runtime.block_on(make_pods(&admin, &mut [&mut a, &mut b]));
         for member in [&mut a, &mut b] {
+            // What it asks for is in the pair's spec.
+            member.make_synchronous(&json!({}));
             member.join(cluster.clone());
             member.start();
         }
-        let mut world = Self { prometheus, controller, a, b, health, runtime, admin, server, folder };
+        let client = Home::new(a.ip);
+        let mut world =
+            Self { tablets: None, client, prometheus, controller, a, b, health, runtime, admin, server, folder };
         world.until("Running", |status| status.phase == Some(Phase::Running) && status.switch.is_none());
+        world.tablets = Some(TabletServer::start(&world.client));
         world.prometheus.start();
+        world.client.create_table("written", 2);
         world.calms_down();
         Some(world)
     }
@@ -202,7 +210,7 @@ async fn prepare(admin: &Client) {
     let pairs: Api<KuduMasterPair> = Api::namespaced(admin.clone(), NAMESPACE);
     let pair = json!({
         "apiVersion": "kudupair.io/v1alpha1", "kind": "KuduMasterPair", "metadata": { "name": PAIR },
-        "spec": { "replication": { "encryption": "Plaintext" } }
+        "spec": { "replication": { "encryption": "Plaintext", "acknowledgement": { "mode": "All" }, "whenUnavailable": "Block" } }
     });
     let pair = serde_json::from_value(pair).expect("a pair");
     pairs.create(&PostParams::default(), &pair).await.expect("the pair is taken");
@@ -237,10 +245,7 @@ async fn make_pods(admin: &Client, members: &mut [&mut Member]) {
 }
 
 /// Parts of queries that a pair without the thing has no sample of.
-const NOTHING: [&str; 11] = [
-    // Acknowledges by itself.
-    "acknowledgement_wait_seconds_bucket",
-    "acknowledgement_oldest_wait",
+const NOTHING: [&str; 9] = [
     // In plain text.
     "certificate_end",
     // No switch under way, no kill yet, no gap.
@@ -286,6 +291,10 @@ fn alerts_fire_when_faults_are_made_and_clear_and_every_query_is_answered() {
     world.b.crash();
     world.fires("KuduPairNoPromotableStandby");
     world.fires("KuduPairStandbyBehind");
+    // Until then nobody waits, since nobody writes.
+    assert!(!world.prometheus.alerts().iter().any(|(alert, _)| alert == "KuduPairWritesBlocked"));
+    assert!(!world.client.try_create_table("waits", 2), "it was acknowledged without its standby");
+    world.fires("KuduPairWritesBlocked");
     world.b.start();
     world.calms_down();
 

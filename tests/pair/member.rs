@@ -234,6 +234,9 @@ impl Member {
             command.arg("--wal-dir").arg(self.path("wal")).arg("--data-dir").arg(self.path("data"));
             command.arg("--launcher-socket").arg(self.path("launcher.sock"));
             command.arg("--control-socket").arg(self.path("sidecar.sock"));
+            if self.replication.is_some() {
+                command.arg("--sync-gate-socket").arg(self.path("gate.sock"));
+            }
             command.arg("--link-listen").arg(self.link()).arg("--report-listen").arg(format!("{}:8061", self.ip));
             return command;
         }
