@@ -22,6 +22,10 @@ pub const GAP_ANNOTATION: &str = "kudupair.io/gap";
 ///
 /// Each new value is answered once, in `status.switchoverDryRun`; nothing is done.
 pub const DRY_RUN_ANNOTATION: &str = "kudupair.io/switchover-dry-run";
+/// Annotation on a pair that keeps members from serving: their names, with commas between them.
+///
+/// It holds as long as it stands there, and is not a request that is answered once.
+pub const FENCED_ANNOTATION: &str = "kudupair.io/fenced";
 /// Annotation on a pair in which the kubectl plugin keeps the drills that were made (JSON, the newest first).
 pub const DRILLS_ANNOTATION: &str = "kudupair.io/drills";
 /// Annotation on a pair by which a person approves a failover: the value that the condition `Ready` asks for,

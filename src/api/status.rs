@@ -58,6 +58,9 @@ pub struct PairStatus {
     /// Answer to the last request about a gap.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gap_request: Option<RequestAnswer>,
+    /// The members that may not serve, as the annotation `kudupair.io/fenced` named them when this was written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fenced: Vec<String>,
     /// The last time that an active served on without the API server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_stay: Option<Stay>,

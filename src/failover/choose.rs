@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use super::{
     action::Waiting,
     bounds::{CHOICE_WAIT, TRY_AGAIN},
+    fenced,
     lease::LeaseSeen,
     loss::{self, Approval, LostOps},
     member::MemberReport,
@@ -58,8 +59,10 @@ pub(crate) fn choose(
     lease: &LeaseSeen,
     recorded: Recorded,
 ) -> Result<Candidate, Waiting> {
+    let (fenced, able): (Vec<_>, Vec<_>) =
+        candidates(seen, switch, lease).into_iter().partition(|candidate| seen.is_fenced(&candidate.name));
     let (unfit, candidates): (Vec<_>, Vec<_>) =
-        candidates(seen, switch, lease).into_iter().partition(|candidate| is_unfit(seen, switch, candidate));
+        able.into_iter().partition(|candidate| is_unfit(seen, switch, candidate));
     if let Some(to) = &switch.to {
         let successor = successor(to, candidates, recorded)?;
         // With the old active's last op it loses nothing. Without, the old active died before it could hand over.
@@ -69,7 +72,7 @@ pub(crate) fn choose(
     let all_heard = seen
         .wanted_members()
         .filter(|member| switch.from.as_deref() != Some(&member.name))
-        .all(|member| candidates.iter().any(|candidate| candidate.name == member.name));
+        .all(|member| candidates.iter().chain(&fenced).any(|candidate| candidate.name == member.name));
     let waited = lease.unchanged_for >= CHOICE_WAIT;
     if let Some(approved) = candidates.iter().chain(&unfit).find(|candidate| is_approved(switch, candidate, recorded)) {
         return if waited || all_heard { Ok(approved.clone()) } else { Err(a_moment()) };
@@ -80,7 +83,7 @@ pub(crate) fn choose(
     }
     let named = named(switch);
     if !candidates.is_empty()
-        && let Some(promised) = promise::choose(seen, switch, recorded, &candidates, waited)
+        && let Some(promised) = promise::choose(seen, switch, recorded, (&candidates, &fenced), waited)
     {
         let promised = promised?;
         let other = candidates.into_iter().find(|candidate| named.as_ref() == Some(&candidate.name));
@@ -151,7 +154,8 @@ pub(crate) fn would_approve(
     value: &str,
 ) -> bool {
     let switch = SwitchRecord { approval: Some(value.to_owned()), ..switch.clone() };
-    candidates(seen, &switch, lease).iter().any(|candidate| is_approved(&switch, candidate, recorded))
+    let approved = |candidate: &Candidate| is_approved(&switch, candidate, recorded);
+    candidates(seen, &switch, lease).iter().any(|candidate| !seen.is_fenced(&candidate.name) && approved(candidate))
 }
 
 /// The candidate, if a promise or the old active's last op shows that nothing is lost: only the mode and the budget can hold it.
@@ -202,6 +206,7 @@ pub(crate) fn proposals(seen: &Observation, active: &str, lease: &LeaseSeen) -> 
         Recorded { head: lease.last_op().or_else(|| seen.known_head(active)), is_final: lease.last_op().is_some() };
     let mut candidates: Vec<_> = seen
         .standbys_of(active)
+        .filter(|member| !seen.is_fenced(&member.name))
         .filter_map(|member| {
             let report = member.report().filter(|report| report.state != MemberState::Failed && report.has_catalog)?;
             let report = Some(report).filter(|report| report.is_fit())?;
@@ -266,6 +271,7 @@ fn none(seen: &Observation, switch: &SwitchRecord, waited: bool) -> Waiting {
                 Ok(candidate) if is_unfit(seen, switch, &candidate) => {
                     "has a log that was found unfit, and no new base yet"
                 }
+                Ok(_) if seen.is_fenced(&member.name) => return Some(fenced::left_out(seen, &member.name)),
                 Ok(_) => return None,
                 Err(why) => why,
             };

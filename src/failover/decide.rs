@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::{
     action::{Action, Decision, PairEvent, Step, Waiting},
     bounds::{FRESH_MOMENTS, FRESH_NUMBERS, LOOK_IN_PEACE, LOOK_IN_SWITCH},
-    fence, gaps, initialize, kill_time,
+    fence, fenced, gaps, initialize, kill_time,
     observation::Observation,
     overview, peace, promote, rolling,
     switchover::Request,
@@ -49,6 +49,7 @@ fn news(seen: &Observation, before: &PairStatus, after: &PairStatus) -> Vec<Pair
     let mut news = verification::news(before, after);
     news.extend(kill_time::news(seen, before, after));
     news.extend(gaps::news(before, after));
+    news.extend(fenced::news(before, after));
     news
 }
 

@@ -5,6 +5,7 @@
 
 use super::{
     action::{Action, PairEvent, Step, Waiting},
+    fenced,
     member::MemberReport,
     observation::Observation,
 };
@@ -90,7 +91,7 @@ pub(crate) fn first(seen: &Observation, catalog: Option<&Catalog>, tried: &[Stri
         }
         let format = reports.iter().filter(|report| usable(report)).min_by_key(|report| tried.contains(&report.member));
         let to = format.ok_or_else(|| all_failed(&reports))?.member.clone();
-        return Ok(First { to, adopted: None });
+        return unless_fenced(seen, First { to, adopted: None });
     }
     let best = found
         .into_iter()
@@ -99,7 +100,12 @@ pub(crate) fn first(seen: &Observation, catalog: Option<&Catalog>, tried: &[Stri
         .max_by_key(|(report, _, head)| (report.is_fit(), *head))
         .ok_or_else(|| all_failed(&reports))?;
     let (report, uuid, head) = best;
-    Ok(First { to: report.member.clone(), adopted: Some(Adopted { uuid: uuid.to_owned(), head }) })
+    unless_fenced(seen, First { to: report.member.clone(), adopted: Some(Adopted { uuid: uuid.to_owned(), head }) })
+}
+
+/// Nobody else is taken in its place: another member may hold less of the catalog.
+fn unless_fenced(seen: &Observation, first: First) -> Result<First, Waiting> {
+    if seen.is_fenced(&first.to) { Err(fenced::waiting(seen, &first.to)) } else { Ok(first) }
 }
 
 /// The reports of all members, by ordinal, each one saying that its kudu-master does not run.

@@ -11,6 +11,7 @@ pub mod decide;
 mod encryption;
 pub mod failsafe;
 mod fence;
+pub mod fenced;
 mod gaps;
 pub mod hung;
 mod initialize;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     bounds::{CLOCK_SKEW, HEARD, STILL_SERVING},
+    fenced,
     lease::LeaseSeen,
     member::MemberReport,
 };
@@ -151,6 +152,11 @@ impl Observation {
     /// Whether the spec asks for this member.
     pub fn is_wanted(&self, name: &str) -> bool {
         self.wanted().iter().any(|wanted| wanted == name)
+    }
+
+    /// Whether a person keeps this member from serving.
+    pub fn is_fenced(&self, name: &str) -> bool {
+        fenced::names(&self.pair).contains(&name)
     }
 
     /// The members that the spec asks for, by ordinal.

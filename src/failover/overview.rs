@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time}
 use super::{
     action::{PairEvent, Waiting},
     bounds::HEARD,
-    encryption, gaps, kill_time,
+    encryption, fenced, gaps, kill_time,
     member::LagReport,
     observation::{MemberSeen, Observation},
     policy, rolling, stay, switchover, verification,
@@ -27,6 +27,7 @@ pub(crate) fn complete(seen: &Observation, memory: PairStatus, waiting: Option<&
     }
     status.members = seen.members.iter().map(|member| member_status(seen, &status, member)).collect();
     status.gaps = gaps::told(seen, &status);
+    status.fenced = fenced::names(&seen.pair).into_iter().map(str::to_owned).collect();
     status.sync = match &seen.lease {
         Some(lease) if lease.sync.is_some() || lease.holder.is_some() => lease.sync.clone(),
         // A Lease that was made anew does not know what was promised.
@@ -241,6 +242,7 @@ fn conditions(seen: &Observation, status: &PairStatus, waiting: Option<&Waiting>
         encryption::condition(seen),
         kill_time::condition(seen, status),
         gaps::condition(seen, status),
+        fenced::condition(seen, status),
         paused(seen),
     ];
     let generation = seen.pair.metadata.generation;

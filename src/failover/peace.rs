@@ -4,7 +4,7 @@ use super::{
     action::{Action, PairEvent, Step, Waiting},
     choose,
     fence::still_heard,
-    gaps,
+    fenced, gaps,
     lease::LeaseSeen,
     loss::Approval,
     member::MemberReport,
@@ -45,6 +45,9 @@ pub(crate) fn step(seen: &Observation, status: &PairStatus, active: &str) -> Ste
     }
     if seen.service_active.as_deref() != Some(active) {
         return Step::act(Action::Repoint { active: active.to_owned() });
+    }
+    if let Some(step) = fenced::step(seen, status, active) {
+        return step;
     }
     if let Some(step) = rolling::step(seen, status, active) {
         return step.and(objects);
@@ -115,10 +118,17 @@ fn lost(seen: &Observation, status: &PairStatus, active: &str, lease: &LeaseSeen
     }
     let waiting = match candidates.first() {
         Some(best) => policy::ask(seen, hold, epoch, best, recorded),
-        None => Waiting::stuck(
-            "NoCandidate",
-            format!("{active} is lost and no member answers that could take over from it; bring one of them back"),
-        ),
+        None => {
+            let fenced = seen.standbys_of(active).find(|member| seen.is_fenced(&member.name));
+            let fenced =
+                fenced.map_or_else(String::new, |member| format!("; {}", fenced::left_out(seen, &member.name)));
+            Waiting::stuck(
+                "NoCandidate",
+                format!(
+                    "{active} is lost and no member answers that could take over from it; bring one of them back{fenced}"
+                ),
+            )
+        }
     };
     match request {
         Some(request) => request.refuse(status, &waiting.text),
@@ -128,6 +138,9 @@ fn lost(seen: &Observation, status: &PairStatus, active: &str, lease: &LeaseSeen
 
 /// Whether the old active itself is there to serve again, and needs a new reign for that: it gave its Lease back.
 fn comes_back(seen: &Observation, status: &PairStatus, active: &str, lease: &LeaseSeen) -> bool {
+    if seen.is_fenced(active) {
+        return false;
+    }
     let may_not_take_it = lease.released() || lease.epoch > status.epoch;
     let stays = seen.member(active).and_then(|member| member.pod.as_ref()).is_some_and(|pod| !pod.deleting);
     let able = seen.report(active).is_some_and(|report| {
@@ -148,6 +161,7 @@ fn has_failed(seen: &Observation, status: &PairStatus, active: &str) -> bool {
         .is_some_and(|report| failed(report) && report.epoch == status.epoch && report.master_stopped);
     here && seen
         .standbys_of(active)
+        .filter(|member| !seen.is_fenced(&member.name))
         .filter_map(|member| member.report())
         .any(|report| report.has_catalog && report.is_fit() && !failed(report))
 }

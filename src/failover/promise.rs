@@ -7,6 +7,7 @@
 use super::{
     action::Waiting,
     choose::{Candidate, Recorded, is_itself},
+    fenced,
     lease::LeaseSeen,
     observation::Observation,
     policy,
@@ -37,11 +38,13 @@ pub(crate) fn copied(status: &PairStatus, switch: &SwitchRecord, lease: &LeaseSe
 }
 
 /// The member that takes over under a promise; none when the promise leaves the choice to the rules without one.
+///
+/// What fenced members have is as good a witness as what others have; only serve they may not.
 pub(crate) fn choose(
     seen: &Observation,
     switch: &SwitchRecord,
     recorded: Recorded,
-    candidates: &[Candidate],
+    (candidates, fenced): (&[Candidate], &[Candidate]),
     waited: bool,
 ) -> Option<Result<Candidate, Waiting>> {
     let promise = switch.sync.as_ref()?;
@@ -62,11 +65,22 @@ pub(crate) fn choose(
     let is_witness = |candidate: &&Candidate| {
         promise.members.contains(&candidate.name) && promise.floor.is_none_or(|floor| candidate.inherited >= floor)
     };
-    let witnesses: Vec<_> = candidates.iter().filter(is_witness).collect();
-    Some(match witnesses.first() {
-        Some(best) if witnesses.len() >= needed => Ok((*best).clone()),
-        _ => Err(too_few(seen, switch, recorded, (promise, needed), candidates, waited)),
-    })
+    let witnesses: Vec<_> = candidates.iter().chain(fenced).filter(is_witness).collect();
+    let best = witnesses.iter().map(|witness| witness.inherited).max().filter(|_| witnesses.len() >= needed);
+    let Some(best) = best else {
+        return Some(Err(too_few(seen, switch, recorded, (promise, needed), candidates, waited)));
+    };
+    let has_all = |candidate: &&Candidate| is_witness(candidate) && candidate.inherited >= best;
+    let chosen = candidates.iter().find(has_all).cloned();
+    Some(chosen.ok_or_else(|| {
+        let by = fenced.iter().find(has_all).map_or("", |candidate| candidate.name.as_str());
+        let text = format!(
+            "{by} may be the only one that has what the old active acknowledged last, and {}{}",
+            fenced::left_out(seen, by),
+            or_accept(seen, switch, recorded, candidates)
+        );
+        wait("MemberFenced", text, waited)
+    }))
 }
 
 fn alone(

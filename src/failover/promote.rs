@@ -8,7 +8,7 @@ use super::{
     fence::with,
     lease::LeaseSeen,
     member::MemberReport,
-    observation::Observation,
+    observation::{MemberSeen, Observation},
     receipt,
 };
 use crate::api::{MemberState, PairStatus, SwitchKind, SwitchRecord, SwitchStep, TriedMember};
@@ -133,7 +133,8 @@ fn last_words(report: Option<&MemberReport>) -> String {
 
 /// Whether another member that has not been tried could pass the gate.
 fn another(seen: &Observation, switch: &SwitchRecord, to: &str) -> bool {
-    seen.standbys_of(to).filter(|member| !switch.tried.iter().any(|tried| tried.name == member.name)).any(|member| {
+    let untried = |member: &&MemberSeen| !switch.tried.iter().any(|tried| tried.name == member.name);
+    seen.standbys_of(to).filter(untried).filter(|member| !seen.is_fenced(&member.name)).any(|member| {
         member.report().is_some_and(|report| {
             report.has_catalog
                 && report.master_stopped

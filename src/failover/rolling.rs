@@ -129,7 +129,7 @@ fn replace(member: &MemberSeen) -> Step {
     Step::Act { actions, waiting: None }
 }
 
-/// A planned switch that nobody asked for by annotation. Not soon after one that went back: each try stops the service.
+/// A planned switch that nobody asked for by annotation.
 fn switch<'a>(seen: &Observation, status: &PairStatus, active: &str, why: &'static str) -> Next<'a> {
     if seen.pair.spec.failover.mode == FailoverMode::Off {
         return Next::Blocked(format!(
@@ -137,20 +137,23 @@ fn switch<'a>(seen: &Observation, status: &PairStatus, active: &str, why: &'stat
              {SWITCHOVER_ANNOTATION}"
         ));
     }
-    let went_back = status.last_switch.as_ref().filter(|receipt| {
-        receipt.kind == SwitchKind::Switchover
-            && receipt.outcome == SwitchOutcome::RolledBack
-            && seen.since(receipt.finished_at.0) < OWN_SWITCH_AGAIN
-    });
-    if let Some(receipt) = went_back {
-        let minutes = OWN_SWITCH_AGAIN.as_secs() / 60;
-        let why = receipt.why.as_deref().unwrap_or("see the last switch");
-        return Next::Blocked(format!(
-            "the last switch went back ({why}); it is tried again {minutes} minutes after that"
-        ));
+    if let Some(why) = went_back(seen, status) {
+        return Next::Blocked(why);
     }
     match switchover::best_standby(seen, active) {
         Ok(to) => Next::Switch { to, why },
         Err(why) => Next::Blocked(why.join("; ")),
     }
+}
+
+/// Why no planned switch is begun that nobody asked for: the last one went back a short time ago, and each try stops the service.
+pub(super) fn went_back(seen: &Observation, status: &PairStatus) -> Option<String> {
+    let receipt = status.last_switch.as_ref().filter(|receipt| {
+        receipt.kind == SwitchKind::Switchover
+            && receipt.outcome == SwitchOutcome::RolledBack
+            && seen.since(receipt.finished_at.0) < OWN_SWITCH_AGAIN
+    })?;
+    let minutes = OWN_SWITCH_AGAIN.as_secs() / 60;
+    let why = receipt.why.as_deref().unwrap_or("see the last switch");
+    Some(format!("the last switch went back ({why}); it is tried again {minutes} minutes after that"))
 }

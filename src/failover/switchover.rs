@@ -3,6 +3,7 @@
 use super::{
     action::{PairEvent, Step},
     bounds::MAX_LAG_OPS,
+    fenced,
     observation::{MemberSeen, Observation},
     promise,
 };
@@ -128,6 +129,9 @@ pub(crate) fn best_standby(seen: &Observation, active: &str) -> Result<String, V
 fn fit(seen: &Observation, member: &MemberSeen, active: &str) -> Result<i64, Vec<String>> {
     let name = &member.name;
     let mut why = Vec::new();
+    if seen.is_fenced(name) {
+        why.push(fenced::left_out(seen, name));
+    }
     if member.pod.as_ref().is_some_and(|pod| pod.deleting) {
         why.push(format!("{name}'s pod is being deleted; wait until its next one is Streaming"));
     }

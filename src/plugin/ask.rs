@@ -195,7 +195,7 @@ pub(crate) async fn ask(
 /// at the last moment.
 async fn give_up(cluster: &Cluster, pair: &KuduMasterPair, wish: Wish, value: &str) -> anyhow::Result<Option<Outcome>> {
     let still_asked = pair.annotations().get(wish.annotation()).is_some_and(|now| now == value);
-    if still_asked && !cluster.withdraw(pair, wish.annotation()).await? {
+    if still_asked && !cluster.reannotate(pair, wish.annotation(), None).await? {
         return Ok(None);
     }
     // An approval of something else than what is asked for now is ignored.

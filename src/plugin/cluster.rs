@@ -310,16 +310,21 @@ impl Cluster {
         self.patch("annotate the pair", name, &patch).await
     }
 
-    /// Removes an annotation from the very version of the pair that was read; false when it was changed meanwhile.
-    pub(crate) async fn withdraw(&self, pair: &KuduMasterPair, annotation: &str) -> anyhow::Result<bool> {
+    /// Sets or removes an annotation in the very version of the pair that was read; false when it was changed meanwhile.
+    pub(crate) async fn reannotate(
+        &self,
+        pair: &KuduMasterPair,
+        annotation: &str,
+        value: Option<&str>,
+    ) -> anyhow::Result<bool> {
         let version = &pair.metadata.resource_version;
-        let patch = json!({ "metadata": { "resourceVersion": version, "annotations": { annotation: null } } });
+        let patch = json!({ "metadata": { "resourceVersion": version, "annotations": { annotation: value } } });
         let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..Default::default() };
         let name = pair.name_any();
         let patched = self.pairs().patch(&name, &params, &Patch::Merge(&patch)).await;
         match patched {
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
-            other => other.map(|_| true).map_err(|error| self.explain("withdraw the request", error)),
+            other => other.map(|_| true).map_err(|error| self.explain("annotate the pair", error)),
         }
     }
 

@@ -10,6 +10,7 @@ mod drill;
 mod exit;
 mod explain;
 mod failover;
+mod fence;
 mod gap;
 mod logs;
 mod look;
@@ -100,6 +101,13 @@ enum Command {
     Pause(PairArgs),
     /// Let the operator look after a paused pair again.
     Resume(PairArgs),
+    /// Keep a member from serving until it is unfenced.
+    ///
+    /// The member stays a standby: it goes on to receive the log and to confirm, but no switch and no failover lets it serve. The active
+    /// hands over first, by a planned switch, and serves on while nobody else can. The last member that may serve cannot be fenced.
+    Fence(fence::FenceArgs),
+    /// Let a fenced member serve again when a switch chooses it.
+    Unfence(fence::UnfenceArgs),
     Gap(gap::GapArgs),
     Logs(logs::LogsArgs),
     Drill(drill::DrillArgs),
@@ -151,6 +159,8 @@ impl Plugin {
             Command::Failover(args) => self.failover(&cluster, args).await,
             Command::Pause(args) => self.pause(&cluster, args, true).await,
             Command::Resume(args) => self.pause(&cluster, args, false).await,
+            Command::Fence(args) => self.fence(&cluster, args).await,
+            Command::Unfence(args) => self.unfence(&cluster, args).await,
             Command::Gap(args) => self.gap(&cluster, args).await,
             Command::Logs(args) => self.logs(&cluster, args).await,
             Command::Drill(args) => self.drill(&cluster, args).await,

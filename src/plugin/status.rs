@@ -18,7 +18,7 @@ use crate::{
     api::{
         AcknowledgementMode, MemberState, MemberStatus, PairStatus, Phase, Receipt, Role, SwitchOutcome, SwitchRecord,
     },
-    failover::lease::LeaseSeen,
+    failover::{fenced, lease::LeaseSeen},
 };
 
 /// So many receipts are shown.
@@ -221,6 +221,15 @@ fn members(look: &Look, status: &PairStatus, style: Style) -> String {
     for member in &status.members {
         if let Some(message) = &member.message {
             let _ = writeln!(text, "{} {}: {message}", style.paint(Attention, "!"), member.name);
+        }
+        if fenced::names(&look.pair).contains(&member.name.as_str()) {
+            let unfence = format!("kubectl kudupair unfence -n {} {} {}", look.namespace(), member.name, look.name());
+            let _ = writeln!(
+                text,
+                "{} {}: fenced, so it may not serve; {unfence}",
+                style.paint(Attention, "!"),
+                member.name
+            );
         }
         if let Some(unfit) = member.unfit_log.as_ref().filter(|unfit| !unfit.replaced) {
             let _ = writeln!(text, "{} {}: its log is unfit: {}", style.paint(Bad, "!"), member.name, unfit.message);

@@ -1,20 +1,21 @@
 //! What each command prints.
 
 use jiff::Timestamp;
+use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
 use super::{
     ask::{Outcome, Progress, Wish, progress, unique},
     drill::{self, Drill, Leg},
     exit::Exit,
-    explain, failover, gap,
+    explain, failover, fence, gap,
     logs::{Reigns, Source, lines, merge, text},
     look::Look,
     requests::{Said, dry_run_text},
     status,
     style::Style,
 };
-use crate::api::Answer;
+use crate::api::{Answer, names::FENCED_ANNOTATION};
 
 pub(super) fn now() -> Timestamp {
     "2026-03-01T12:00:00Z".parse().unwrap()
@@ -286,6 +287,29 @@ fn outcomes() {
 fn pause_and_resume() {
     let said = |paused, seen| Said { name: "demo".to_owned(), paused, seen_by_controller: seen }.text();
     insta::assert_snapshot!(format!("{}{}{}", said(true, true), said(false, true), said(true, false)));
+}
+
+#[test]
+fn fence_and_unfence() {
+    let annotated = |value: &str| {
+        let mut look = look(json!({ "standbys": 2 }), json!({}), 3, None);
+        look.pair.annotations_mut().insert(FENCED_ANNOTATION.to_owned(), value.to_owned());
+        look.pair
+    };
+    assert_eq!(fence::with(&annotated(""), "demo-1"), Ok(vec!["demo-1".to_owned()]));
+    assert_eq!(fence::with(&annotated("demo-2, demo-1"), "demo-1").unwrap(), ["demo-1", "demo-2"]);
+    assert_eq!(fence::without(&annotated("demo-2,demo-1"), "demo-1").unwrap(), ["demo-2"]);
+    assert_eq!(fence::without(&annotated("demo-1"), "demo-1"), Ok(Vec::new()));
+    let refusals = [
+        fence::with(&annotated(""), "demo-7"),
+        fence::with(&annotated("demo-2,demo-1"), "demo-0"),
+        fence::without(&annotated(""), "demo-0"),
+        fence::without(&annotated("demo-1"), "demo-0"),
+    ];
+    let said = fence::Said { name: "demo".to_owned(), fenced: Vec::new(), done: true, message: "why".to_owned() };
+    let not_yet = fence::Said { done: false, ..said.clone() };
+    let refusals: String = refusals.into_iter().map(|refused| refused.unwrap_err() + "\n").collect();
+    insta::assert_snapshot!(format!("{refusals}{}{}", said.text(), not_yet.text()));
 }
 
 #[test]

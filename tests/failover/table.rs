@@ -19,6 +19,7 @@ mod deadlines;
 mod edits;
 mod encryption;
 mod failover;
+mod fenced;
 mod gaps;
 mod initialize;
 mod kill_time;

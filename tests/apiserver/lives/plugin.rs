@@ -98,6 +98,7 @@ async fn the_plugin_shows_a_pair_and_asks_its_controller() {
     shows(&plugin).await;
     switches(&plugin, &world).await;
     pauses(&plugin).await;
+    fences(&plugin, &world).await;
     approves(&plugin, &world).await;
     drills(&plugin, &world).await;
     reads_logs(&plugin, &admin).await;
@@ -155,6 +156,29 @@ async fn pauses(plugin: &Plugin<'_>) {
     plugin.says(&["resume"], 0, &["demo goes on"]).await;
 }
 
+async fn fences(plugin: &Plugin<'_>, world: &World) {
+    plugin
+        .says(&["fence", "demo-7"], 3, &["refused: \"demo-7\" is no member of demo; name one of demo-0, demo-1"])
+        .await;
+    plugin.says(&["unfence", "demo-1"], 3, &["refused: demo-1 is not fenced; nobody is"]).await;
+    plugin.says(&["fence", "demo-1", PAIR], 0, &["done: demo-1 may not serve until unfenced; demo-0 is active"]).await;
+    plugin.says(&["status"], 0, &["demo-1: fenced", "A SWITCH NOW is blocked"]).await;
+    plugin.says(&["switchover"], 3, &["refused: demo-1 is fenced"]).await;
+    plugin
+        .says(&["fence", "demo-0"], 3, &["refused: nobody would be left to serve", "demo-1 may not serve either"])
+        .await;
+    plugin.says(&["unfence", "demo-1"], 0, &["done: every member may serve"]).await;
+    // The active hands over first.
+    plugin.says(&["fence", "demo-0"], 0, &["done: demo-0 may not serve until unfenced; demo-1 is active"]).await;
+    world.until_running().await;
+    plugin.says(&["switchover"], 3, &["refused: demo-0 is fenced"]).await;
+    let said = plugin.says(&["unfence", "demo-0", "-o", "json"], 0, &[]).await;
+    let said: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!((&said["fenced"], &said["done"]), (&json!([]), &json!(true)), "{said}");
+    plugin.says(&["switchover"], 0, &["done: demo-0 took over"]).await;
+    world.until_running().await;
+}
+
 async fn approves(plugin: &Plugin<'_>, world: &World) {
     plugin.says(&["failover"], 3, &["no failover waits for approval", "switchover -n plugin demo"]).await;
     world.patch(json!({ "spec": { "failover": { "mode": "Approval" } } })).await;
@@ -163,9 +187,9 @@ async fn approves(plugin: &Plugin<'_>, world: &World) {
         status.conditions.iter().any(|one| one.type_ == "Ready" && one.reason == "ApprovalNeeded")
     };
     world.until("asking", asks).await;
-    plugin.says(&["failover"], 0, &["demo-1 takes over", "Epoch    4", "failover -n plugin demo --approve"]).await;
-    plugin.says(&["failover", "--approve=4/demo-0/0"], 3, &["4/demo-0/0 is not what is asked for now"]).await;
-    plugin.says(&["failover", "--approve"], 0, &["done: demo-1 took over from demo-0 in epoch 4"]).await;
+    plugin.says(&["failover"], 0, &["demo-1 takes over", "Epoch    6", "failover -n plugin demo --approve"]).await;
+    plugin.says(&["failover", "--approve=6/demo-0/0"], 3, &["6/demo-0/0 is not what is asked for now"]).await;
+    plugin.says(&["failover", "--approve"], 0, &["done: demo-1 took over from demo-0 in epoch 6"]).await;
     world.members.lock().power_on("demo-0");
     world.until_running().await;
 }
@@ -176,10 +200,10 @@ async fn drills(plugin: &Plugin<'_>, world: &World) {
     let said = plugin.says(&["drill", PAIR], 0, &["demo-1 -> demo-0", "demo-0 -> demo-1", "IN SYNC AFTER"]).await;
     println!("{}", said.out);
     let status = world.until_running().await;
-    assert_eq!((status.epoch, status.active.as_deref()), (6, Some("demo-1")), "there and back");
+    assert_eq!((status.epoch, status.active.as_deref()), (8, Some("demo-1")), "there and back");
     let said = plugin.says(&["drill", "--history", "-o", "json"], 0, &[]).await;
     let drills: Value = serde_json::from_str(&said.out).expect("JSON");
-    assert_eq!((&drills[0]["there"]["epoch"], &drills[0]["back"]["epoch"]), (&json!(5), &json!(6)), "{drills}");
+    assert_eq!((&drills[0]["there"]["epoch"], &drills[0]["back"]["epoch"]), (&json!(7), &json!(8)), "{drills}");
 }
 
 async fn reads_logs(plugin: &Plugin<'_>, admin: &Client) {
@@ -263,7 +287,7 @@ async fn without_controllers(plugin: &Plugin<'_>, world: &World) {
     plugin.says(&["pause"], 0, &["demo is paused"]).await;
     plugin.says(&["resume"], 0, &[]).await;
     world.until_running().await;
-    assert_eq!(world.status().await.epoch, 6, "the controller obeyed a request that was withdrawn");
+    assert_eq!(world.status().await.epoch, 8, "the controller obeyed a request that was withdrawn");
     for number in 0..2 {
         world.replicas.kill(number);
     }

@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::SignedDuration;
 use kudu_pair::{
-    api::{KuduMasterPair, PairStatus, Role, SwitchKind},
+    api::{KuduMasterPair, PairStatus, Role, SwitchKind, SwitchStep},
     failover::{
         action::Action,
         decide::decide,
+        fenced,
         lease::{LeaseClock, LeaseSeen},
         member::MemberReport,
         observation::{Heard, MemberSeen, Observation, PodSeen},
@@ -194,6 +195,14 @@ impl World {
         assert!(formatted(&status) >= formatted(&before), "the catalog is not formatted any more");
         if let (Some(before), Some(after)) = (&before.switch, &status.switch) {
             assert!(after.epoch >= before.epoch, "the switch's epoch went back");
+        }
+        let begun = |status: &PairStatus| {
+            let switch = status.switch.as_ref().filter(|switch| switch.step == SwitchStep::Promoting)?;
+            Some((switch.epoch, switch.to.clone()?))
+        };
+        if let Some((epoch, to)) = begun(&status).filter(|_| begun(&status) != begun(&before)) {
+            let fenced = fenced::names(&self.api.pair);
+            assert!(!fenced.contains(&to.as_str()), "a reign of {to}, which is fenced, begins in epoch {epoch}");
         }
         if status.last_switch != before.last_switch {
             self.check_receipt(&status);

@@ -15,19 +15,27 @@ impl World {
         let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
         let asked = ready.and_then(|ready| ready.message.split_once(&format!("{}=", names::APPROVAL_ANNOTATION)));
         let Some(value) = asked.and_then(|(_, value)| value.split_whitespace().next()) else { return };
+        if self.annotate(names::APPROVAL_ANNOTATION, value) {
+            self.say(|| format!("a person approves {value}"));
+        }
+    }
+
+    /// Whether that was new.
+    fn annotate(&mut self, annotation: &str, value: &str) -> bool {
         let annotations = self.api.pair.metadata.annotations.get_or_insert_default();
-        if annotations.insert(names::APPROVAL_ANNOTATION.to_owned(), value.to_owned()).as_deref() == Some(value) {
-            return;
+        if annotations.insert(annotation.to_owned(), value.to_owned()).as_deref() == Some(value) {
+            return false;
         }
         self.api.versions += 1;
         self.api.pair_version = self.api.versions;
-        self.say(|| format!("a person approves {value}"));
+        true
     }
 
     pub(super) fn fault(&mut self) {
         if self.at == FAULTS_UNTIL {
             self.say(|| "no more faults".to_owned());
             self.cuts.clear();
+            self.annotate(names::FENCED_ANNOTATION, "");
             self.api.away_until = 0;
             self.controllers[1].away_until = u64::MAX;
             self.controllers[0].away_until = self.controllers[0].away_until.min(self.at);
@@ -47,7 +55,7 @@ impl World {
         let other = usize::try_from(self.dice.below(self.members.len() as u64)).unwrap();
         let long = self.at + self.dice.between(500, 20_000);
         let short = self.at + self.dice.between(100, 3_000);
-        let kind = self.dice.below(15);
+        let kind = self.dice.below(16);
         let name = self.members[number].name.clone();
         self.say(|| format!("fault {kind} of {name} and {other} until {short} or {long}"));
         match kind {
@@ -65,10 +73,7 @@ impl World {
                 self.requests += 1;
                 let value = if self.dice.percent(50) { "any" } else { &name };
                 let value = format!("{value}@{}", self.requests);
-                let annotations = self.api.pair.metadata.annotations.get_or_insert_default();
-                annotations.insert(names::SWITCHOVER_ANNOTATION.to_owned(), value);
-                self.api.versions += 1;
-                self.api.pair_version = self.api.versions;
+                self.annotate(names::SWITCHOVER_ANNOTATION, &value);
             }
             11 => self.api.lease = None,
             // A wall clock is put wrong by up to a day.
@@ -78,6 +83,11 @@ impl World {
             }
             // A watch brings nothing, though the API server answers.
             13 => self.members[number].deaf_until = long,
+            // A person fences a member, or unfences whoever was.
+            14 => {
+                let fenced = if self.dice.percent(60) { name.as_str() } else { "" };
+                self.annotate(names::FENCED_ANNOTATION, fenced);
+            }
             // The node is silent: cut off from everything, but running.
             _ => {
                 let member = &mut self.members[number];
