@@ -58,7 +58,7 @@ pub(super) fn left_out(seen: &Observation, name: &str) -> String {
 
 /// That nothing goes on because the member that would serve is fenced.
 pub(super) fn waiting(seen: &Observation, name: &str) -> Waiting {
-    Waiting::stuck("MemberFenced", format!("{name} would serve, but {}", left_out(seen, name)))
+    Waiting::stuck("CandidateFenced", format!("{name} would serve, but {}", left_out(seen, name)))
 }
 
 /// The condition that says who is fenced, and whether that holds yet.

@@ -79,7 +79,7 @@ pub(crate) fn choose(
             fenced::left_out(seen, by),
             or_accept(seen, switch, recorded, candidates)
         );
-        wait("MemberFenced", text, waited)
+        wait("CandidateFenced", text, waited)
     }))
 }
 

@@ -127,7 +127,7 @@ fn the_first_active_is_not_a_fenced_one() {
     let decision = decided(&seen);
     assert!(written(&decision).switch.is_none());
     let ready = condition(&decision, "Ready");
-    assert_eq!(ready.reason, "MemberFenced");
+    assert_eq!(ready.reason, "CandidateFenced");
     assert!(ready.message.contains("demo-0 would serve, but demo-0 is fenced"), "{}", ready.message);
 }
 
