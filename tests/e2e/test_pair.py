@@ -184,6 +184,17 @@ class PairTest(unittest.TestCase):
         after = support.pair().wait_running()
         self.assertEqual((after["active"], after["epoch"]), (status["active"], status["epoch"] + 2))
 
+    def test_7_a_fenced_active_hands_over(self) -> None:
+        """It follows from then on, and is not chosen again until it is unfenced."""
+        plugin, fenced = support.cluster().plugin, support.pair().status()["active"]
+        self.assertIn("done", plugin("fence", fenced, "demo"))
+        after = support.pair().wait_running()
+        self.assertNotEqual(after["active"], fenced)
+        self.assertEqual(after["fenced"], [fenced])
+        self.assertRegex(plugin("status", "demo"), f"SWITCH NOW is blocked[^$]*{fenced} is fenced")
+        self.assertIn("done", plugin("unfence", fenced, "demo"))
+        self.assertEqual(support.pair().condition("Fenced")["status"], "False")
+
     def test_8_the_chart_is_upgraded_tested_and_uninstalled(self) -> None:
         """The chart's own test runs ksck; an uninstallation leaves pairs, data and masters as they are."""
         chart = str(support.ROOT / "charts/kudu-pair")

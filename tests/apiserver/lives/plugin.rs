@@ -281,9 +281,13 @@ async fn without_controllers(plugin: &Plugin<'_>, world: &World) {
     let annotations = world.pairs.get(PAIR).await.expect("the pair").metadata.annotations.unwrap_or_default();
     assert!(!annotations.contains_key(SWITCHOVER_ANNOTATION), "{annotations:?}");
     plugin.says(&["switchover", "--dry-run"], 4, &["yes: demo-0 would take over", "did not answer"]).await;
+    plugin
+        .says(&["fence", "demo-0"], 4, &["not done yet: it is asked for, and the controller has not taken notice"])
+        .await;
     for number in 0..2 {
         world.replicas.start(number);
     }
+    plugin.says(&["unfence", "demo-0"], 0, &["done: every member may serve"]).await;
     plugin.says(&["pause"], 0, &["demo is paused"]).await;
     plugin.says(&["resume"], 0, &[]).await;
     world.until_running().await;
