@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -45,6 +46,13 @@ class Cluster:
     def plugin(self, *arguments: str) -> str:
         """`kubectl kudupair` in the demo's namespace."""
         return run(*self._env(built("kubectl-kudupair")), "--namespace", self.namespace, *arguments)
+
+    def watch_status(self, pair: str) -> subprocess.Popen[str]:
+        """A process that prints a pair's status, one line each time it has changed."""
+        words = ("--namespace", self.namespace, "get", "kmp", pair, "--watch", "-o", 'jsonpath={.status}{"\\n"}')
+        return subprocess.Popen(
+            [*self._env("kubectl"), *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
+        )
 
     def get(self, *arguments: str) -> dict[str, Any] | None:
         """One object, or None."""

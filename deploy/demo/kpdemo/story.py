@@ -8,9 +8,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from . import report
 from .client import Client
 from .cluster import Cluster, LocalCluster, now_ms
 from .pair import Pair
+from .recorder import Recorder
 from .shell import ROOT, Failure, built, headline, profile, run, say, show, wait_for
 
 TABLES = 20
@@ -42,11 +44,29 @@ class Story:
         self.pair = Pair(cluster)
         self.client = Client(cluster)
         self.rows: list[Row] = []
+        # For the report: steps and when they began, moments and what happened then, what was seen.
+        self.steps: list[tuple[int, str]] = []
+        self.marks: list[tuple[int, str]] = []
+        self.seen = report.Seen()
+        self.recorder = Recorder(cluster)
 
     def tell(self) -> None:
+        """All steps, and the report of them, also when one fails."""
+        stopped = "interrupted"
+        try:
+            self.tell_all()
+            stopped = ""
+        except Failure as failure:
+            stopped = str(failure)
+            raise
+        finally:
+            self.leave_report(stopped)
+
+    def tell_all(self) -> None:
         """All steps."""
         self.set_up()
         self.make_pair()
+        self.recorder.start()
         self.make_tables()
         self.switch_over()
         self.fail_over()
@@ -56,9 +76,31 @@ class Story:
             self.switch_back(self.make_gap())
         self.print_table()
 
+    def step(self, text: str) -> None:
+        """Begins a step."""
+        headline(text)
+        self.steps.append((now_ms(), text))
+
+    def mark(self, text: str) -> None:
+        """Notes that something happens now."""
+        self.marks.append((now_ms(), text))
+
+    def leave_report(self, stopped: str) -> None:
+        """Writes the report; `stopped` says why the demo did not reach its end, if it did not."""
+        end = now_ms()
+        self.recorder.stop()
+        self.seen.receipts, self.seen.looks = self.recorder.receipts(), self.recorder.looks()
+        if self.seen.client_ended is None and self.seen.looks:
+            try:
+                self.seen.history = self.client.history()
+            except Failure as failure:
+                say(f"the client's history could not be read: {failure}")
+        path = report.write("demo", report.demo(self.steps, self.marks, self.seen, end, stopped))
+        say(f"report: {path}")
+
     def set_up(self) -> None:
         """Programs, images, cluster, operator."""
-        headline("1. A cluster with the operator")
+        self.step("1. A cluster with the operator")
         if isinstance(self.cluster, LocalCluster):
             build_program()
             build_images()
@@ -69,7 +111,7 @@ class Story:
 
     def make_pair(self, spec: dict[str, Any] | None = None) -> None:
         """The pair, its spec changed as wanted, and tablet servers that know only its Service's name."""
-        headline("2. A pair of masters, and tablet servers that know only its Service")
+        self.step("2. A pair of masters, and tablet servers that know only its Service")
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.cluster.namespace}}
         self.cluster.apply(json.dumps(namespace))
         self.cluster.apply(self.cluster.changed(self.cluster.manifest("pair.yaml"), {"spec": spec or {}}))
@@ -81,16 +123,17 @@ class Story:
 
     def make_tables(self) -> None:
         """Tables and rows through the Service."""
-        headline("3. Tables and rows through the Service, and a client that goes on")
+        self.step("3. Tables and rows through the Service, and a client that goes on")
         self.client.create("orders", TABLES)
         self.client.load("orders-0001", ROWS)
         say(f"{TABLES} tables, {self.client.count('orders-0001')} rows in the first; {self.pair.describe_lag()}")
 
     def switch_over(self) -> None:
         """A planned switch."""
-        headline("4. A planned switch: kubectl annotate kmp demo kudupair.io/switchover=any")
+        self.step("4. A planned switch: kubectl annotate kmp demo kudupair.io/switchover=any")
         self.pair.wait_running()
         begun = now_ms()
+        self.mark("a planned switch is asked for")
         answer = self.pair.switch_over("any")
         if answer["answer"] != "Completed":
             raise Failure(f"the switchover was not completed: {answer}")
@@ -99,11 +142,12 @@ class Story:
 
     def fail_over(self) -> None:
         """The active is lost without a word; client and tablet servers go on with the connections that they have."""
-        headline("5. The active is lost")
+        self.step("5. The active is lost")
         self.pair.wait_running()
         status = self.pair.status()
         epoch, active = status["epoch"], status["active"]
         begun = now_ms()
+        self.mark(f"the active, {active}, is lost")
         self.cluster.lose_active(active)
         seconds = wait_for("a new connection to be served", lambda: self.new_connection(begun), timeout_s=90, pause_s=0.1)
         say(f"a new connection was served {seconds:.1f} s after the active was lost")
@@ -122,44 +166,51 @@ class Story:
 
     def come_back(self) -> None:
         """The old active rejoins."""
-        headline("6. The lost member comes back, as a standby")
+        self.step("6. The lost member comes back, as a standby")
+        self.mark("the lost member may come back")
         self.cluster.return_node()
         status = self.pair.wait_running(timeout_s=240)
+        self.mark(f"the pair is whole again, {status['active']} is active")
         say(f"active {status['active']}, epoch {status['epoch']}: {self.pair.describe_lag()}")
         say(f"receipt of the failover: ops lost {self.pair.receipt().get('opsLost')}")
 
     def check(self) -> None:
         """Nothing is missing."""
-        headline("7. Nothing acknowledged is missing")
+        self.step("7. Nothing acknowledged is missing")
         say(self.client.verify().strip())
         rows = self.client.count("orders-0001")
         if rows != ROWS:
             raise Failure(f"orders-0001 has {rows} rows, not {ROWS}")
         say(f"orders-0001 has its {rows} rows")
         # ksck takes a table that is dropped while it looks for a fault.
+        self.seen.history = self.client.history()
+        self.seen.client_ended = now_ms()
         self.client.stop()
         wait_for("ksck to be content", self.ksck, timeout_s=90, pause_s=1)
         say("kudu cluster ksck: OK")
 
     def make_gap(self, suffix: str = "") -> dict[str, Any]:
         """Tables and rows that the standby does not get before the active is lost. The gap, as the status tells of it."""
-        headline("8. Tables that only the active had when it was lost")
+        self.step("8. Tables that only the active had when it was lost")
         gap_table, later_table = GAP_TABLE + suffix, LATER_TABLE + suffix
         status = self.pair.wait_running()
         active, epoch = status["active"], status["epoch"]
         standby = next(name for name in self.pair.members() if name != active)
         with self.cluster.parted(standby, active):
             say(f"nothing arrives between {standby} and {active} any more")
+            self.mark(f"{standby} is cut off from {active}, and a table is made")
             self.create(gap_table)
             rows = ("--num_threads=1", f"--num_rows_per_thread={ROWS}", "--keep_auto_table", "--use_random=false")
             self.tool("perf", "loadgen", self.master, f"--table_name={gap_table}", *rows)
             say(f"table {gap_table} with {self.rows_of(gap_table)} rows, by way of {active}")
+            self.mark(f"the active, {active}, is lost with what only it has")
             self.cluster.lose_active(active)
             self.pair.wait_epoch(epoch + 1)
         if gap_table in self.tables():
             raise Failure(f"{gap_table} was to be lost")
         self.create(later_table)
         say(f"{standby} serves without {gap_table}, and table {later_table} is made")
+        self.mark(f"{active} may come back")
         self.cluster.return_node()
         self.pair.wait_running(timeout_s=240)
 
@@ -180,7 +231,8 @@ class Story:
 
     def switch_back(self, gap: dict[str, Any]) -> None:
         """A planned switch to the member that keeps a gap."""
-        headline(f"9. Switched back to {gap['member']}: what only it had is replayed")
+        self.step(f"9. Switched back to {gap['member']}: what only it had is replayed")
+        self.mark(f"a planned switch to {gap['member']} is asked for")
         answer = self.pair.switch_over(gap["member"])
         if answer["answer"] != "Completed":
             raise Failure(f"the switchover was not completed: {answer}")
@@ -278,7 +330,7 @@ class Story:
 
     def print_table(self) -> None:
         """What happened, in one table."""
-        headline("What happened")
+        self.step("What happened")
         columns = ["step", "active", "epoch", "recorded head", "promoted head", "ops lost", "detect", "fence", "replay",
                    "repoint", "client outage"]
         last = self.pair.receipt()

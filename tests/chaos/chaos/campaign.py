@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from kpdemo import report
 from kpdemo.cluster import LocalCluster
 from kpdemo.shell import Failure, headline, say
 from kpdemo.story import Story
@@ -46,6 +47,28 @@ class Campaign:
         if self._cluster and not os.environ.get("KEEP"):
             self._cluster.end()
 
+    def report(self) -> str:
+        """The page of all trials so far."""
+        broken = [outcome for outcome in self.outcomes if outcome.broken]
+        faults = {outcome.fault for outcome in self.outcomes}
+        waits = [one for outcome in self.outcomes for one in outcome.outages.values()]
+        known = [one for one in waits if one is not None]
+        title = (
+            f"{report.plural(len(self.outcomes), 'trial')} of {report.plural(len(faults), 'fault')} on a real pair: "
+            f"{report.plural(len(broken), 'broken promise')}"
+        )
+        hung = ", and once at least did not come back by itself" if len(known) < len(waits) else ""
+        lead = f"make chaos, mode {self.mode}. The client went without a success for {max(known, default=0):.1f} s at most{hung}."
+        chapters: list[report.Chapter] = []
+        lines: list[tuple[int | None, bool | None, list[str]]] = []
+        for outcome in self.outcomes:
+            cells = [outcome.fault, str(outcome.seed), *(_waited(outcome, kind) for kind in ("list", "create"))]
+            cells += [str(outcome.reigns), outcome.ops_lost or "–", f"{outcome.recovered_s:.0f} s"]
+            lines.append((len(chapters) if outcome.chapter else None, not outcome.broken, cells))
+            chapters += [outcome.chapter] if outcome.chapter else []
+        head = ["fault", "seed", "list waited", "create waited", "new reigns", "operations lost", "whole again after"]
+        return report.page(title, lead, chapters, report.overview(head, lines))
+
     def _once(self, fault: Fault, seed: int) -> None:
         try:
             arena = self._arena_for(fault)
@@ -55,6 +78,8 @@ class Campaign:
             # Not even a pair to begin with.
             outcome = Outcome(fault.name, self.mode, seed, broken=[f"before the fault: {failure}"])
         self.outcomes.append(outcome)
+        # After each one: whatever ends the campaign, what came before is told.
+        report.write("chaos", self.report())
         waited = ", ".join(f"{kind} {'hung' if seconds is None else f'{seconds:.1f} s'}" for kind, seconds in outcome.outages.items())
         say(f"seed {seed}: {waited}; whole again after {outcome.recovered_s:.0f} s; ops lost {outcome.ops_lost or '-'}")
         for error in outcome.errors:
@@ -107,3 +132,10 @@ class Campaign:
             lines = str(failure)
         (folder / "history.txt").write_text(lines)
         return folder
+
+
+def _waited(outcome: Outcome, kind: str) -> str:
+    if kind not in outcome.outages:
+        return "–"
+    seconds = outcome.outages[kind]
+    return "hung" if seconds is None else f"{seconds:.1f} s"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from random import Random
 from typing import Any
 
 from kpdemo import reigns
 from kpdemo.cluster import now_ms
+from kpdemo.recorder import Recorder
+from kpdemo.report import Chapter, Seen
 from kpdemo.shell import Failure, wait_for
 
 from .arena import KINDS, Arena
@@ -17,6 +19,8 @@ from .fault import Fault
 
 # Longer than any fault leaves a client that gets answers without a success; a client that has none after it hangs.
 PATIENCE_S = 60
+# What the report shows of the time before a fault.
+BEFORE_MS = 3000
 # A master that stood still beyond its deadline is killed within the kill time of the spec (1 s) once it goes on.
 KILL_TIME_MS = 1000
 
@@ -35,6 +39,8 @@ class Outcome:
     ops_lost: str = ""
     recovered_s: float = 0
     broken: list[str] = field(default_factory=list)
+    # What is told of it in the report.
+    chapter: Chapter | None = None
 
     @property
     def outage_s(self) -> float | None:
@@ -44,7 +50,7 @@ class Outcome:
 
     def json(self) -> str:
         """One line."""
-        return json.dumps(asdict(self))
+        return json.dumps({name: value for name, value in asdict(replace(self, chapter=None)).items() if name != "chapter"})
 
 
 def trial(arena: Arena, fault: Fault, seed: int) -> Outcome:
@@ -55,14 +61,43 @@ def trial(arena: Arena, fault: Fault, seed: int) -> Outcome:
     arena.client_was_off = False
     time.sleep(dice.uniform(0, 1))
     before = arena.pair.status()
+    recorder = Recorder(arena.cluster, arena.pair.name).start()
     begun = now_ms()
+    marks = [(begun, f"the fault: {fault.what}")]
     try:
         fault.strike(arena, dice)
+        marks.append((now_ms(), "the fault is over, only recovery is left"))
         _recover(arena, fault, outcome, begun)
+        marks.append((now_ms(), "the pair is whole again"))
+        end = now_ms()
         _check(arena, fault, outcome, before, begun)
     except Failure as failure:
+        end = now_ms()
         outcome.broken.append(str(failure))
+    recorder.stop()
+    outcome.chapter = _chapter(arena, fault, outcome, recorder, marks, end)
     return outcome
+
+
+def _chapter(
+    arena: Arena, fault: Fault, outcome: Outcome, recorder: Recorder, marks: list[tuple[int, str]], end: int
+) -> Chapter:
+    begun = marks[0][0] - BEFORE_MS
+    try:
+        history = [entry for entry in arena.history().entries() if entry["end_ms"] > begun - 60_000 and entry["start_ms"] < end]
+    except Failure:
+        # Not even the client's pod can be found.
+        history = []
+    facts = [("promised", str(fault.promise)), ("made by", fault.how), ("seed", str(outcome.seed))]
+    facts += [("broken", why) for why in outcome.broken] + [("shown to the client", error) for error in outcome.errors]
+    seen = Seen(history, recorder.receipts(), recorder.looks())
+    chapter = Chapter(f"{fault.name}, {outcome.mode}", "", begun, end, seen, not outcome.broken, facts, marks)
+    waited = [f"{kind} {'did not come back' if one is None else f'{one:.1f} s'}" for kind, one in outcome.outages.items()]
+    chapter.told = (
+        f"{fault.what[:1].upper()}{fault.what[1:]}. Longest time between two successes of the client: {', '.join(waited) or 'not known'}; "
+        f"operations lost: {outcome.ops_lost or 'no switch'}; whole again {outcome.recovered_s:.0f} s after the fault was over."
+    )
+    return chapter
 
 
 def _recover(arena: Arena, fault: Fault, outcome: Outcome, begun: int) -> None:
