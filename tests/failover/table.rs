@@ -15,6 +15,7 @@ use rstest::rstest;
 
 use super::fixture::*;
 
+mod conditions;
 mod deadlines;
 mod edits;
 mod encryption;

@@ -11,7 +11,7 @@ use crate::fixture::*;
 
 const NAME: &str = "demo-1-2000001.120";
 
-fn kept() -> KeptGap {
+pub(super) fn kept() -> KeptGap {
     KeptGap {
         name: NAME.to_owned(),
         pair: "demo".to_owned(),
