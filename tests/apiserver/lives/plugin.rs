@@ -19,6 +19,9 @@ use super::{door::Trouble, kubelet_logs, members::PAIR, world::World};
 use crate::{chart, make_namespace, server, server_with_pairs};
 
 const NAMESPACE: &str = "plugin";
+/// So often `status` is timed, and so long half of them may take: what it shows of 50 pairs has to come at once.
+const RUNS: usize = 21;
+const QUICK: Duration = Duration::from_millis(300);
 
 /// The plugin with one kubeconfig.
 struct Plugin<'a> {
@@ -309,10 +312,18 @@ async fn fifty_pairs(plugin: &Plugin<'_>, world: &World) {
         world.pairs.create(&PostParams::default(), &pair).await.expect("taken");
         world.pairs.patch_status(&name, &PatchParams::default(), &Patch::Merge(&status)).await.expect("taken");
     }
+    println!("with 50 pairs on a real API server, {RUNS} runs each:");
     for args in [&["status"][..], &["status", PAIR]] {
-        let begun = Instant::now();
-        plugin.says(args, 0, &[]).await;
-        println!("{args:?} with 50 pairs: {} ms", begun.elapsed().as_millis());
+        let mut times = Vec::new();
+        for _ in 0..RUNS {
+            let begun = Instant::now();
+            plugin.says(args, 0, &[]).await;
+            times.push(begun.elapsed());
+        }
+        times.sort();
+        let (median, worst) = (times[RUNS / 2], times[RUNS - 1]);
+        println!("    {}: median {} ms, worst {} ms", args.join(" "), median.as_millis(), worst.as_millis());
+        assert!(median < QUICK, "{args:?} takes {median:?}");
     }
     plugin.says(&["switchover"], 1, &["more than one pair", "name one of demo, demo1"]).await;
 }
