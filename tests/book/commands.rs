@@ -36,6 +36,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("kubectl get --raw", "needs a controller's pod"),
     ("kubectl krew", "needs krew and the archive of the command before it"),
     ("kubectl logs", "needs a member's container"),
+    ("kubectl rollout", "needs the StatefulSet's controller; tests/book/trial types it"),
     ("mkdir", "of the system"),
 ];
 
