@@ -364,13 +364,15 @@ fn receipts(look: &Look, status: &PairStatus, style: Style) -> String {
 /// How good it is that a condition is as it is.
 pub(crate) fn tone_of(condition: &Condition) -> Tone {
     let good = match condition.type_.as_str() {
-        "Switching" | "Paused" | "GapPending" => "False",
+        "Switching" | "Paused" | "GapPending" | "Fenced" => "False",
         _ => "True",
     };
     match (condition.status.as_str(), condition.type_.as_str(), condition.reason.as_str()) {
         (status, ..) if status == good => Good,
         // As the spec asks for.
         (_, "Synchronous", "Async") | (_, "AutomaticFailover", "Off" | "Approval") => Plain,
+        // Of a new pair.
+        (_, "KillTimeKept", "NotMeasured") => Plain,
         ("Unknown", ..) => Attention,
         (_, "Ready", _) => Bad,
         _ => Attention,

@@ -71,6 +71,15 @@ pub(super) fn healthy() -> Value {
     })
 }
 
+#[test]
+fn nothing_of_a_new_pair_asks_to_be_looked_at() {
+    for (type_, status, reason) in [("KillTimeKept", "Unknown", "NotMeasured"), ("Fenced", "False", "NobodyFenced")] {
+        let condition = serde_json::from_value(condition(type_, status, reason, "")).unwrap();
+        let tone = super::status::tone_of(&condition);
+        assert!(matches!(tone, super::style::Tone::Good | super::style::Tone::Plain), "{type_}");
+    }
+}
+
 fn gap_kept() -> Value {
     json!({
         "name": "demo-1-2000001.508", "member": "demo-1", "oldEpoch": 2, "head": "2000001.508", "newEpoch": 3,
