@@ -81,8 +81,10 @@ impl LongLived {
         let history = self.history();
         // The last line may still be written.
         let whole = history.rsplit_once('\n').map_or(String::new(), |(whole, _)| whole.to_owned());
-        let records: Vec<_> = whole.lines().map(|line| serde_json::from_str(line).expect("a record")).collect();
-        records.into_iter()
+        let records: Vec<serde_json::Value> =
+            whole.lines().map(|line| serde_json::from_str(line).expect("a record")).collect();
+        // What only says that a change begins is no operation.
+        records.into_iter().filter(|record| record["note"] != "begun")
     }
 
     fn said(&self) -> String {

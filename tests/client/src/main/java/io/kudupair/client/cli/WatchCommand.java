@@ -209,7 +209,7 @@ final class WatchCommand implements Callable<Integer> {
       }
       // Not closed: that would wait for operations under way, and the process ends here.
       KuduClient client = master.connect();
-      began = new Watcher(client, options, stop, sink, System.err).watch();
+      began = new Watcher(client, options, stop, sink, writer::write, System.err).watch();
     }
     if (!began) {
       System.err.println("error: stopped before table " + prefix + "-rows could be used");

@@ -2,7 +2,7 @@ package io.kudupair.client.history;
 
 /**
  * One operation of one client. A history is a file of these, one JSON object a line, in the order in
- * which the operations ended.
+ * which the operations ended; before a change to a table one that says that it begins.
  *
  * @param run identifies the process that recorded it: monotonic times compare only within one run
  * @param kind see {@link Kind}
@@ -36,6 +36,11 @@ public record HistoryRecord(
     String newName,
     String tableId,
     Long count) {
+
+  /** Whether it only says that a change begins: no operation of its own. */
+  public boolean begun() {
+    return Note.BEGUN.equals(note);
+  }
 
   /** Whether the cluster acknowledged the operation. */
   public boolean ok() {

@@ -20,5 +20,11 @@ public final class Note {
   /** The client was stopped before an answer came. */
   public static final String STOPPED = "stopped";
 
+  /**
+   * A change to a table begins. Its answer follows in a record of its own, unless the client's machine
+   * lost its power first.
+   */
+  public static final String BEGUN = "begun";
+
   private Note() {}
 }

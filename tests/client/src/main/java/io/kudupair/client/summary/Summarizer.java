@@ -23,11 +23,12 @@ public final class Summarizer {
    * Summarizes the operations that ended within a time, and the gaps that overlap it. A gap is given
    * in full even where it began before that time or ended after it.
    *
-   * @param records of one or more runs
+   * @param history of one or more runs
    * @param fromMs wall clock, milliseconds since the epoch; null for the start of the history
    * @param toMs wall clock, milliseconds since the epoch; null for its end
    */
-  public static Summary summarize(List<HistoryRecord> records, Long fromMs, Long toMs) {
+  public static Summary summarize(List<HistoryRecord> history, Long fromMs, Long toMs) {
+    List<HistoryRecord> records = history.stream().filter(record -> !record.begun()).toList();
     long from =
         fromMs != null
             ? fromMs

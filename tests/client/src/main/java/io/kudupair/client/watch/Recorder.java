@@ -12,17 +12,29 @@ final class Recorder {
 
   private final String run;
   private final Consumer<HistoryRecord> sink;
+  private final Consumer<HistoryRecord> begun;
   private final AtomicReference<InFlight> inFlight = new AtomicReference<>();
 
-  Recorder(String run, Consumer<HistoryRecord> sink) {
+  /**
+   * Makes one.
+   *
+   * @param sink gets a record of each operation when it has ended
+   * @param begun gets a record of each change before it is asked for
+   */
+  Recorder(String run, Consumer<HistoryRecord> sink, Consumer<HistoryRecord> begun) {
     this.run = run;
     this.sink = sink;
+    this.begun = begun;
   }
 
   /** Does one operation. Exceptions become part of the record. */
   Result perform(Operation operation) {
     InFlight started = new InFlight(operation, System.currentTimeMillis(), System.nanoTime());
     inFlight.set(started);
+    if (operation.change()) {
+      Result asked = new Result(Outcome.UNKNOWN, null, true, Note.BEGUN, null, null);
+      begun.accept(record(started, started.startMs(), started.startNs(), asked));
+    }
     Result result;
     try {
       result = operation.body().run();
@@ -55,23 +67,26 @@ final class Recorder {
     if (!inFlight.compareAndSet(started, null)) {
       return; // Already recorded as abandoned.
     }
+    sink.accept(record(started, endMs, endNs, result));
+  }
+
+  private HistoryRecord record(InFlight started, long endMs, long endNs, Result result) {
     Operation operation = started.operation();
-    sink.accept(
-        new HistoryRecord(
-            run,
-            operation.kind(),
-            operation.name(),
-            started.startMs(),
-            started.startNs(),
-            endMs,
-            endNs,
-            Math.round((endNs - started.startNs()) / 1e6),
-            result.outcome(),
-            result.error(),
-            result.retryable(),
-            result.note(),
-            operation.newName(),
-            result.tableId(),
-            result.count()));
+    return new HistoryRecord(
+        run,
+        operation.kind(),
+        operation.name(),
+        started.startMs(),
+        started.startNs(),
+        endMs,
+        endNs,
+        Math.round((endNs - started.startNs()) / 1e6),
+        result.outcome(),
+        result.error(),
+        result.retryable(),
+        result.note(),
+        operation.newName(),
+        result.tableId(),
+        result.count());
   }
 }

@@ -21,6 +21,7 @@ public final class Watcher {
   private final WatchOptions options;
   private final StopSignal stop;
   private final Consumer<HistoryRecord> sink;
+  private final Consumer<HistoryRecord> begun;
   private final PrintStream log;
 
   /**
@@ -28,6 +29,7 @@ public final class Watcher {
    *
    * @param client stays open for the whole watch; the caller closes it
    * @param sink gets every record, from several threads
+   * @param begun gets a record of each change to a table before it is asked for
    * @param log for a person, while it runs
    */
   public Watcher(
@@ -35,11 +37,13 @@ public final class Watcher {
       WatchOptions options,
       StopSignal stop,
       Consumer<HistoryRecord> sink,
+      Consumer<HistoryRecord> begun,
       PrintStream log) {
     this.client = client;
     this.options = options;
     this.stop = stop;
     this.sink = sink;
+    this.begun = begun;
     this.log = log;
   }
 
@@ -64,7 +68,7 @@ public final class Watcher {
     AtomicReference<Throwable> broken = new AtomicReference<>();
     Map<Thread, Recorder> loops = new LinkedHashMap<>();
     for (LoopKind kind : options.kinds()) {
-      Recorder recorder = new Recorder(run, sink);
+      Recorder recorder = new Recorder(run, sink, kind == LoopKind.CREATE ? begun : record -> {});
       Runnable step =
           switch (kind) {
             case LIST -> new ListLoop(client, recorder);

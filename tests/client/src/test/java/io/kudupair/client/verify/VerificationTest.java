@@ -52,6 +52,17 @@ class VerificationTest {
   }
 
   @Test
+  void aChangeThatBeganAndHasNoAnswerMayHaveBeenMade() {
+    create("a", Outcome.OK);
+    rename("a", "b", Outcome.UNKNOWN);
+    has("b", "id-a");
+    assertTrue(verify().ok());
+    rename("a", "b", Outcome.OK);
+    has("a", "id-a");
+    assertEquals(List.of("a"), names(verify().resurrected()));
+  }
+
+  @Test
   void anAcknowledgedTableThatIsThereIsFine() {
     create("a", Outcome.OK);
     has("a", "id-a");

@@ -13,7 +13,8 @@ import org.junit.jupiter.api.Test;
 
 class RecorderTest {
   private final List<HistoryRecord> seen = new ArrayList<>();
-  private final Recorder recorder = new Recorder("r", seen::add);
+  private final List<HistoryRecord> begun = new ArrayList<>();
+  private final Recorder recorder = new Recorder("r", seen::add, begun::add);
 
   @Test
   void aSuccessIsRecordedWithItsTimes() {
@@ -37,6 +38,23 @@ class RecorderTest {
     assertEquals("IllegalArgumentException: first", seen.get(0).error());
     assertEquals(Outcome.ERROR, seen.get(0).outcome());
     assertEquals(Outcome.UNKNOWN, seen.get(1).outcome());
+  }
+
+  @Test
+  void aChangeIsRecordedBeforeItIsAskedFor() {
+    recorder.perform(Operation.read("list", "*", Result::ok));
+    assertEquals(0, begun.size());
+    recorder.perform(
+        Operation.change(
+            "drop",
+            "t",
+            () -> {
+              assertEquals(Note.BEGUN, begun.get(0).note());
+              return Result.ok();
+            }));
+    assertEquals(1, begun.size());
+    assertEquals(Outcome.UNKNOWN, begun.get(0).outcome());
+    assertEquals(Outcome.OK, seen.get(1).outcome());
   }
 
   @Test
