@@ -58,7 +58,9 @@ class Campaign:
             f"{report.plural(len(broken), 'broken promise')}"
         )
         hung = ", and once at least did not come back by itself" if len(known) < len(waits) else ""
-        lead = f"make chaos, mode {self.mode}. The client went without a success for {max(known, default=0):.1f} s at most{hung}."
+        lead = f"make chaos, mode {self.mode}. "
+        if known:
+            lead += f"The longest time between two successes of the client was {max(known):.1f} s{hung}."
         chapters: list[report.Chapter] = []
         lines: list[tuple[int | None, bool | None, list[str]]] = []
         for outcome in self.outcomes:

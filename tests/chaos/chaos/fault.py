@@ -45,6 +45,8 @@ class Fault:
     strike: Strike
     # Strikes a pair whose volumes are small file systems of their own.
     small_disks: bool = False
+    # The modes of acknowledgement in which it can come to what it is about.
+    modes: tuple[str, ...] = ("All", "Async")
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,16 @@ FAULTS: dict[str, Fault] = {}
 ELSEWHERE: list[Elsewhere] = []
 
 
-def fault(name: str, *, what: str, how: str, promise: Promise, small_disks: bool = False) -> Callable[[Strike], Strike]:
+def fault(
+    name: str, *, what: str, how: str, promise: Promise, small_disks: bool = False, modes: tuple[str, ...] = ("All", "Async")
+) -> Callable[[Strike], Strike]:
     """Registers a function that makes a fault and undoes it: when it returns, only recovery is left to wait for."""
 
     def register(strike: Strike) -> Strike:
         if name in FAULTS:
             raise ValueError(f"two faults named {name}")
         family = strike.__module__.rpartition(".")[2]
-        FAULTS[name] = Fault(name, family, what, how, promise, strike, small_disks)
+        FAULTS[name] = Fault(name, family, what, how, promise, strike, small_disks, modes)
         return strike
 
     return register

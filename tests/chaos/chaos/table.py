@@ -23,11 +23,15 @@ def row(outcomes: list[Outcome]) -> str:
     first = outcomes[0]
     kept = sum(not outcome.broken for outcome in outcomes)
     errors = {error for outcome in outcomes for error in outcome.errors}
-    lost = sorted({outcome.ops_lost for outcome in outcomes if outcome.ops_lost})
+    lost = ", ".join(sorted({outcome.ops_lost for outcome in outcomes if outcome.ops_lost}, key=int))
+    gaps = [gap for outcome in outcomes for gap in outcome.gaps]
+    if gaps:
+        states = ", ".join(f"{gaps.count(state)} {state.lower()} when asked" for state in sorted(set(gaps)))
+        lost += f"; gaps: {states}"
     cells = [
         f"`{first.fault}`", first.mode, str(len(outcomes)), "always" if kept == len(outcomes) else f"**{kept} of {len(outcomes)}**",
         f"{figures(outcomes, 'list')} / {figures(outcomes, 'create')}", "none" if not errors else f"{len(errors)} kinds" if
-        len(errors) > 1 else "1 kind", ", ".join(lost) or "no switch", ", ".join(str(outcome.seed) for outcome in outcomes),
+        len(errors) > 1 else "1 kind", lost or "no switch", ", ".join(str(outcome.seed) for outcome in outcomes),
     ]
     return f"| {' | '.join(cells)} |"
 

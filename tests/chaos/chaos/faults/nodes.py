@@ -23,6 +23,25 @@ def active_node_off(arena: Arena, dice: Random) -> None:
 
 
 @fault(
+    "active-node-off-ahead",
+    what="the active's node loses its power when it has gone on for 1 to 4 s without reaching its standby: what it did in that time it "
+    "alone has (in `Async`, where nobody waits for a standby)",
+    how="packet filter between the members on the standby's node, then deploy/local/cluster node power-off --silent; on again when "
+    "the standby is active",
+    # The client is told that tables are not there which are lost.
+    promise=Promise(reign="next", outage_s=20, errors=True),
+    modes=("Async",),
+)
+def active_node_off_ahead(arena: Arena, dice: Random) -> None:
+    status, standby = arena.pair.status(), arena.standby()
+    with arena.cut_between(standby, status["active"]):
+        arena.pause(dice.uniform(1, 4))
+        with arena.nodes_off(arena.cluster.node_of(status["active"]), silent=True):
+            arena.pair.wait_epoch(status["epoch"] + 1, timeout_s=60)
+            arena.wait_served()
+
+
+@fault(
     "standby-node-off",
     what="power-off of the standby's node, on again once operations go on without it",
     how="deploy/local/cluster node power-off",
