@@ -395,7 +395,7 @@ h2{font-size:1.15rem;margin:0 0 .25rem}
 p{margin:.25rem 0 .75rem}
 small{color:var(--faint);font-size:.8rem}
 section{border-top:1px solid var(--line);padding-top:1.25rem;margin-top:1.75rem}
-.row{display:grid;grid-template-columns:12rem 1fr 13rem;gap:0 .75rem;align-items:center;margin:.15rem 0}
+.row{display:grid;grid-template-columns:12rem 1fr 15rem;gap:0 .75rem;align-items:center;margin:.15rem 0}
 .label b{font-weight:600}.label small{display:block;line-height:1.1}
 .track{position:relative;background:var(--panel);border-radius:3px;min-height:1.2rem}
 .track svg{display:block;width:100%}

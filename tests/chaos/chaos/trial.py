@@ -66,7 +66,7 @@ def trial(arena: Arena, fault: Fault, seed: int) -> Outcome:
     recorder = Recorder(arena.cluster, arena.pair.name).start()
     time.sleep(BEFORE_S + dice.uniform(0, 1))
     begun = now_ms()
-    marks = [(begun, f"the fault: {fault.what}")]
+    marks = [(begun, "the fault begins")]
     try:
         fault.strike(arena, dice)
         marks.append((now_ms(), "the fault is over, only recovery is left"))
@@ -97,8 +97,9 @@ def _chapter(
     chapter = Chapter(f"{fault.name}, {outcome.mode}", "", begun, end, seen, not outcome.broken, facts, marks)
     unknown = "not known, it was off too" if arena.client_was_off else "not known"
     waited = [f"{kind} {'did not come back' if one is None else f'{one:.1f} s'}" for kind, one in outcome.outages.items()]
+    what = fault.what.replace("`", "")
     chapter.told = (
-        f"{fault.what[:1].upper()}{fault.what[1:]}. Longest time between two successes of the client: {', '.join(waited) or unknown}; "
+        f"{what[:1].upper()}{what[1:]}. Longest time between two successes of the client: {', '.join(waited) or unknown}; "
         f"operations lost: {outcome.ops_lost or 'no switch'}{_told(outcome.gaps)}; "
         f"whole again {outcome.recovered_s:.0f} s after the fault was over."
     )
