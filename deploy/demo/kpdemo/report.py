@@ -31,7 +31,7 @@ PHASES = {
     "replay": "until the new active has applied everything in its log",
     "repoint": "until the Service leads to the new active",
 }
-# Each kind of operation is made several times a second; a rarer one, as a rename, waits when it is four times as late as usual.
+# An operation that takes longer is said to wait. One that was never answered is missed when it is four times as late as usual.
 WAITS_MS = 1000
 LATE = 4
 # Width of a drawing, in its own units; the page stretches it.
@@ -85,7 +85,7 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Wait:
-    """From one success to the next, when that took too long; or to the end of what is shown."""
+    """From when an operation was asked for until one of its kind succeeded, when that took too long; or to the end of what is shown."""
 
     begin: int
     end: int
@@ -113,10 +113,18 @@ def span(receipt: dict[str, Any]) -> list[int]:
 
 def waits(history: Iterable[dict[str, Any]], kind: str, begin: int, end: int) -> list[Wait]:
     """Where one kind of operation had no success for too long, within a span."""
-    good = sorted(entry["end_ms"] for entry in history if entry["kind"] == kind and entry["outcome"] == "ok")
+    entries = sorted((entry for entry in history if entry["kind"] == kind), key=lambda entry: entry["end_ms"])
+    good, found, asked = [], [], None
+    for entry in entries:
+        # The first one since the last success: others may have failed before this one succeeds.
+        asked = entry["start_ms"] if asked is None else asked
+        if entry["outcome"] == "ok":
+            good.append(entry["end_ms"])
+            if entry["end_ms"] - asked > WAITS_MS:
+                found.append(Wait(asked, entry["end_ms"]))
+            asked = None
     gaps = [after - before for before, after in zip(good, good[1:])]
     late = max(WAITS_MS, LATE * statistics.median(gaps)) if gaps else WAITS_MS
-    found = [Wait(before, after) for before, after in zip(good, good[1:]) if after - before > late]
     if good and end - good[-1] > late:
         found.append(Wait(good[-1], end, over=False))
     return [one for one in found if one.end >= begin and one.begin <= end]
@@ -365,8 +373,8 @@ LEGEND = (
     '<li><svg viewBox="0 0 40 26" width="40" height="26"><rect class="works" y="9" width="40" height="8"/></svg>'
     "<span>The client, one process that goes on all the time, has this kind of operation answered again and again.</span></li>"
     '<li><svg viewBox="0 0 40 26" width="40" height="26"><rect class="waits" y="3" width="40" height="20"/></svg>'
-    f"<span>It waits: no success for more than {WAITS_MS / 1000:g} s (a rare operation: {LATE} times its usual pause). "
-    "It ends with the next success, so the client's own pause before it tries again is in it.</span></li>"
+    f"<span>It waits: asked for, and no success for more than {WAITS_MS / 1000:g} s. It ends with the success, so the client's own "
+    "pause before it tries again is in it.</span></li>"
     '<li><svg viewBox="0 0 40 26" width="40" height="26"><rect class="works" y="9" width="40" height="8"/>'
     '<rect class="error" x="18" width="4" height="26"/></svg><span>An error that an application would have seen.</span></li>'
     '<li><svg viewBox="0 0 40 26" width="40" height="26"><rect class="mark" x="19" width="2" height="26"/></svg>'
