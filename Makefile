@@ -39,6 +39,7 @@ prepare: ## Install and build what the tests run: Kubernetes, Kudu
 	deploy/local/kudu-dist 1.17.1
 	tests/gate/packages
 	tests/alerts/packages
+	tests/browser/packages
 
 .PHONY: build
 build: ## Build the program

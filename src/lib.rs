@@ -13,6 +13,7 @@ pub mod failover;
 pub mod gap;
 pub mod launcher;
 pub mod metrics;
+mod page;
 pub mod pki;
 pub mod plugin;
 pub mod probe;

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     api_server,
-    controller::{self, Options},
+    controller::{self, Options, PageListen},
 };
 
 /// Look after all KuduMasterPairs of a cluster or of some namespaces.
@@ -42,6 +42,11 @@ pub struct ControllerArgs {
     /// Address of /health (the process runs), /ready (nothing is missing, or what) and /metrics (OpenMetrics).
     #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS:PORT")]
     health_listen: SocketAddr,
+
+    /// Address of the page that shows all pairs, which changes nothing; `off` for none. Whoever reaches it sees what `get` of pairs shows. On
+    /// the loopback address, as by default, that is who may kubectl port-forward to this pod.
+    #[arg(long, env = "PAGE_LISTEN", default_value = "127.0.0.1:8063", value_name = "ADDRESS:PORT")]
+    page_listen: PageListen,
 }
 
 /// Runs `kudu-pair controller`, until SIGTERM or SIGINT.
@@ -52,8 +57,8 @@ pub fn run(args: ControllerArgs) -> anyhow::Result<()> {
 
 async fn run_until_stopped(args: ControllerArgs) -> anyhow::Result<()> {
     let client = api_server::client().await.context("cannot find an API server: set KUBECONFIG, or run in a pod")?;
-    let ControllerArgs { namespaces, operator_image, leader_namespace, identity, health_listen } = args;
-    let options = Options { namespaces, operator_image, leader_namespace, identity, health_listen };
+    let ControllerArgs { namespaces, operator_image, leader_namespace, identity, health_listen, page_listen } = args;
+    let options = Options { namespaces, operator_image, leader_namespace, identity, health_listen, page_listen };
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stop = async {
         tokio::select! {

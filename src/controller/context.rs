@@ -14,6 +14,7 @@ use kube::{
 
 use super::{
     leases::{LeaseClocks, PairKey},
+    page::Live,
     report::Reports,
 };
 use crate::{failover::observation::CertificatesSeen, metrics::Counters, wal::OpId};
@@ -29,6 +30,7 @@ pub(crate) struct Context {
     pub(crate) stateful_sets: Store<StatefulSet>,
     pub(crate) memory: Memory,
     pub(crate) counters: Counters,
+    pub(crate) live: Live,
 }
 
 /// What is worth remembering but may be lost at any time: nothing here is needed to be safe.

@@ -30,6 +30,11 @@ impl Exporter {
         Router::new().route("/metrics", get(page)).with_state(self)
     }
 
+    /// Whether this controller leads.
+    pub(crate) fn leads(&self) -> bool {
+        self.pairs.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     fn views(&self) -> Option<Vec<PairView>> {
         let pairs = self.pairs.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         Some(pairs.iter().flat_map(Store::state).filter_map(|pair| view(&pair)).collect())

@@ -34,12 +34,14 @@ pub(crate) type PairKey = (String, String);
 #[derive(Debug)]
 pub(crate) struct LeaseClocks {
     origin: Instant,
-    clocks: Mutex<HashMap<PairKey, LeaseClock>>,
+    clocks: Mutex<HashMap<PairKey, (LeaseClock, Lease)>>,
+    /// When the API server answered last.
+    answered: Mutex<Option<Instant>>,
 }
 
 impl LeaseClocks {
     pub(crate) fn new() -> Self {
-        Self { origin: Instant::now(), clocks: Mutex::default() }
+        Self { origin: Instant::now(), clocks: Mutex::default(), answered: Mutex::default() }
     }
 
     /// Takes a look at a Lease into account and says for how long it has been unchanged.
@@ -47,7 +49,25 @@ impl LeaseClocks {
         let at = self.origin.elapsed();
         let version = lease.resource_version().unwrap_or_default();
         let mut clocks = self.clocks.lock().unwrap_or_else(PoisonError::into_inner);
-        clocks.entry(key(lease)).or_insert_with(|| LeaseClock::new(&version, at)).look(&version, at)
+        let known = clocks.entry(key(lease));
+        let (clock, last) = known.or_insert_with(|| (LeaseClock::new(&version, at), lease.clone()));
+        last.clone_from(lease);
+        clock.look(&version, at)
+    }
+
+    /// A pair's Lease as it was seen last; for people.
+    pub(crate) fn last(&self, namespace: &str, pair: &str) -> Option<Lease> {
+        let key = (namespace.to_owned(), names::lease(pair));
+        self.clocks.lock().unwrap_or_else(PoisonError::into_inner).get(&key).map(|(_, lease)| lease.clone())
+    }
+
+    /// How long ago the API server answered last.
+    pub(crate) fn answered_ago(&self) -> Option<Duration> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
+    }
+
+    fn answered(&self) {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     fn forget(&self, lease: &Lease) {
@@ -120,7 +140,10 @@ pub(crate) async fn watch(api: Api<Lease>, clocks: &LeaseClocks, changed: broadc
                     continue;
                 }
             },
-            Look::List(Ok(leases)) => leases,
+            Look::List(Ok(leases)) => {
+                clocks.answered();
+                leases
+            }
             Look::List(Err(error)) => {
                 tracing::debug!(%error, "cannot look at Leases");
                 continue;

@@ -15,10 +15,12 @@ pub mod health;
 mod leader;
 pub(crate) mod leases;
 mod observe;
+mod page;
 mod reconcile;
 mod report;
 mod run;
 mod status;
 
 pub use error::Error;
+pub use page::PageListen;
 pub use run::{Options, run};

@@ -48,8 +48,10 @@ async fn look_after(key: &PairKey, context: &Context) -> Result<Next, Error> {
     for _ in 0..STEPS {
         let Some(seen) = observe(context, key).await? else {
             context.memory.forget(key);
+            context.live.forget(key);
             return Ok(Next::await_change());
         };
+        context.live.saw(key, &seen.observation);
         let decision = decide(&seen.observation);
         for action in decision.actions {
             act(context, key, &seen, action).await?;

@@ -35,6 +35,7 @@ use super::{
     health::{self, Readiness},
     leader::Candidate,
     leases::{self, LeaseClocks, PairKey},
+    page::{Live, Page, PageListen},
     reconcile::{Guarded, on_error, reconcile},
     report::Reports,
 };
@@ -56,6 +57,8 @@ pub struct Options {
     pub identity: String,
     /// Where `/health`, `/ready` and `/metrics` are served.
     pub health_listen: SocketAddr,
+    /// Where the page is served.
+    pub page_listen: PageListen,
 }
 
 /// Name under which readiness speaks of the custom resource.
@@ -71,6 +74,9 @@ pub async fn run(client: Client, options: Options, stop: impl Future<Output = ()
     let clocks = Arc::new(LeaseClocks::new());
     let (changed, _) = broadcast::channel(1024);
     let places = places(&options.namespaces);
+    let live = Live::default();
+    let page = Page::new(&options.identity, &clocks, &exporter, &live);
+    let served = page.serve(options.page_listen, places.iter().map(|place| place.api(&client)).collect());
     let leases = join_all(places.iter().map(|place| leases::watch(place.api(&client), &clocks, changed.clone())));
     let found_some = Notify::new();
     let looking = look_for_pairs(&client, &places, &readiness, &found_some);
@@ -80,12 +86,14 @@ pub async fn run(client: Client, options: Options, stop: impl Future<Output = ()
             () = found_some.notified() => {}
             () = &mut stop => return,
         }
-        lead_forever(&client, &options, &clocks, &changed, &exporter, stop).await;
+        lead_forever(&client, &options, &clocks, &changed, (&exporter, &live), stop).await;
     };
     tokio::select! {
         result = health::serve(options.health_listen, readiness.clone(), exporter.clone().router()) => result,
         _ = leases => Ok(()),
         () = work => Ok(()),
+        // A failover does not hang on it.
+        () = served.then(|()| std::future::pending()) => Ok(()),
         // It only ever ends a search.
         () = looking.then(|()| std::future::pending()) => Ok(()),
     }
@@ -121,7 +129,7 @@ async fn lead_forever(
     options: &Options,
     clocks: &Arc<LeaseClocks>,
     changed: &broadcast::Sender<PairKey>,
-    exporter: &Exporter,
+    shown: (&Exporter, &Live),
     mut stop: Pin<&mut impl Future<Output = ()>>,
 ) {
     let mut candidate = Candidate::new(Api::namespaced(client.clone(), &options.leader_namespace), &options.identity);
@@ -132,7 +140,7 @@ async fn lead_forever(
         };
         tokio::select! {
             () = candidate.hold(&mut term) => tracing::warn!("lost the lead"),
-            () = look_after_pairs(client, options, clocks, changed, exporter) => {
+            () = look_after_pairs(client, options, clocks, changed, shown) => {
                 tracing::error!("the controller ended by itself; starting it again");
             }
             () = &mut stop => {
@@ -149,13 +157,13 @@ async fn look_after_pairs(
     options: &Options,
     clocks: &Arc<LeaseClocks>,
     changed: &broadcast::Sender<PairKey>,
-    exporter: &Exporter,
+    shown: (&Exporter, &Live),
 ) {
     let (stores, work): (Vec<_>, Vec<_>) = places(&options.namespaces)
         .iter()
-        .map(|place| look_after_place(client, options, place, clocks, changed.subscribe(), exporter))
+        .map(|place| look_after_place(client, options, place, clocks, changed.subscribe(), shown))
         .unzip();
-    let _shown = exporter.show(stores);
+    let _shown = shown.0.show(stores);
     // When one ends all begin anew.
     select_all(work).await;
 }
@@ -167,7 +175,7 @@ fn look_after_place(
     place: &Place,
     clocks: &Arc<LeaseClocks>,
     changed: broadcast::Receiver<PairKey>,
-    exporter: &Exporter,
+    (exporter, live): (&Exporter, &Live),
 ) -> (Store<Guarded>, BoxFuture<'static, ()>) {
     let of_pairs = api_server::watch().labels(PAIR_LABEL);
     let (pods, pods_writer) = reflector::store();
@@ -191,6 +199,7 @@ fn look_after_place(
         stateful_sets,
         memory: Memory::default(),
         counters: exporter.counters.clone(),
+        live: live.clone(),
     });
     let controller =
         Controller::new(place.api::<Guarded>(client), api_server::watch()).trigger_backoff(api_server::backoff());

@@ -21,7 +21,7 @@ mod loss;
 pub mod member;
 pub mod observation;
 pub mod order;
-mod overview;
+pub(crate) mod overview;
 mod peace;
 mod policy;
 mod promise;

@@ -21,7 +21,7 @@ mod status;
 mod style;
 mod tar;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod watch;
 mod words;
 
@@ -31,6 +31,11 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 pub use exit::Exit;
+// What the controller's page says in the same words.
+pub(crate) use look::Look;
+pub(crate) use status::{facts, member_lag, member_tone, paused_warning, phase_cell, silent_warning, tone_of};
+pub(crate) use style::{Cell, Tone};
+pub(crate) use words::{milliseconds, operations, since, span};
 
 use cluster::{Cluster, Reach};
 use requests::{FailoverArgs, SwitchoverArgs};

@@ -102,7 +102,8 @@ fn phase(status: &PairStatus, style: Style) -> String {
     style.paint(tone, &text)
 }
 
-fn phase_cell(status: &PairStatus) -> Cell {
+/// The phase, and how good it is.
+pub(crate) fn phase_cell(status: &PairStatus) -> Cell {
     let Some(phase) = status.phase else { return Cell(Attention, "not seen by a controller yet".to_owned()) };
     let tone = match phase {
         Phase::Running => Good,
@@ -113,7 +114,6 @@ fn phase_cell(status: &PairStatus) -> Cell {
 }
 
 fn head(look: &Look, status: &PairStatus, style: Style) -> String {
-    let spec = &look.pair.spec;
     let mut text = format!(
         "{} in namespace {}: {}, epoch {}\n",
         style.paint(Strong, &look.name()),
@@ -121,26 +121,31 @@ fn head(look: &Look, status: &PairStatus, style: Style) -> String {
         phase(status, style),
         status.epoch
     );
+    text.push_str(&table(style, "  ", &facts(look).map(|(name, value)| vec![Cell(Quiet, name.to_owned()), value])));
+    for warning in silent_warning(look).into_iter().chain(paused_warning(look)) {
+        let _ = writeln!(text, "{} {warning}", style.paint(Bad, "!"));
+    }
+    text
+}
+
+/// What is first to know of a pair.
+pub(crate) fn facts(look: &Look) -> [(&'static str, Cell); 7] {
+    let (spec, status) = (&look.pair.spec, look.status());
     let acknowledgement = &spec.replication.acknowledgement;
     let acknowledgement = match (acknowledgement.mode, acknowledgement.count) {
         (AcknowledgementMode::Any, Some(count)) => format!("Any {count}"),
         (mode, _) => format!("{mode:?}"),
     };
     let written = look.status_age().map_or_else(|| "never written".to_owned(), |age| format!("{} old", span(age)));
-    let rows = [
+    [
         ("Active", Cell::from(status.active.clone().unwrap_or_else(|| "none yet".to_owned()))),
         ("Lease", lease(look)),
-        ("Lag", lag(look, status)),
+        ("Lag", lag(look, &status)),
         ("Kudu", spec.kudu.version.as_str().into()),
         ("Acknowledgement", acknowledgement.into()),
         ("Failover", format!("{:?}", spec.failover.mode).into()),
         ("Status", written.into()),
-    ];
-    text.push_str(&table(style, "  ", &rows.map(|(name, value)| vec![Cell(Quiet, name.to_owned()), value])));
-    for warning in warnings(look) {
-        let _ = writeln!(text, "{} {warning}", style.paint(Bad, "!"));
-    }
-    text
+    ]
 }
 
 fn lag(look: &Look, status: &PairStatus) -> Cell {
@@ -151,24 +156,25 @@ fn lag(look: &Look, status: &PairStatus) -> Cell {
     }
 }
 
-/// What makes the rest of the screen mean less than it seems to.
-fn warnings(look: &Look) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if let Some(age) = look.controller_silent() {
-        warnings.push(format!(
-            "The controller has written nothing for {}: it may be down. What is below is as old; the Lease was read just now. See its \
-             pods: {CONTROLLER_PODS}",
-            span(age)
-        ));
-    }
-    if look.pair.spec.paused {
-        warnings.push(format!(
+/// That what is shown may be old.
+pub(crate) fn silent_warning(look: &Look) -> Option<String> {
+    let age = look.controller_silent()?;
+    Some(format!(
+        "The controller has written nothing for {}: it may be down. What is below is as old; the Lease was read just now. See its \
+         pods: {CONTROLLER_PODS}",
+        span(age)
+    ))
+}
+
+/// That nothing is done for the pair.
+pub(crate) fn paused_warning(look: &Look) -> Option<String> {
+    look.pair.spec.paused.then(|| {
+        format!(
             "The pair is paused: no failover, no switchover, no update. Go on with: kubectl kudupair resume -n {} {}",
             look.namespace(),
             look.name()
-        ));
-    }
-    warnings
+        )
+    })
 }
 
 fn lease(look: &Look) -> Cell {
@@ -243,11 +249,7 @@ fn member_row(look: &Look, member: &MemberStatus) -> Vec<Cell> {
         Role::Active => Cell(Strong, "Active".to_owned()),
         role => format!("{role:?}").into(),
     };
-    let tone = match member.state {
-        MemberState::Serving | MemberState::Streaming => Good,
-        MemberState::Failed | MemberState::Unreachable => Bad,
-        _ => Attention,
-    };
+    let tone = member_tone(member);
     let replay = match (member.pending_ops, member.predicted_replay_milliseconds) {
         (Some(ops), Some(time)) => format!("{}, {}", operations(ops), milliseconds(time)),
         (Some(ops), None) => operations(ops),
@@ -265,8 +267,17 @@ fn member_row(look: &Look, member: &MemberStatus) -> Vec<Cell> {
     ]
 }
 
+/// How good it is that a member is as it is.
+pub(crate) fn member_tone(member: &MemberStatus) -> Tone {
+    match member.state {
+        MemberState::Serving | MemberState::Streaming => Good,
+        MemberState::Failed | MemberState::Unreachable => Bad,
+        _ => Attention,
+    }
+}
+
 /// `0`, or how many operations, bytes and seconds.
-fn member_lag(member: &MemberStatus) -> Cell {
+pub(crate) fn member_lag(member: &MemberStatus) -> Cell {
     if member.role == Role::Active {
         return "-".into();
     }

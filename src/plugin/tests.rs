@@ -22,7 +22,7 @@ pub(super) fn now() -> Timestamp {
 }
 
 /// A time so many seconds ago, as the API writes it.
-pub(super) fn ago(seconds: i64) -> String {
+pub(crate) fn ago(seconds: i64) -> String {
     let at = now() - jiff::SignedDuration::from_secs(seconds);
     format!("{at:.6}")
 }
@@ -35,7 +35,7 @@ fn condition(type_: &str, status: &str, reason: &str, message: &str) -> Value {
 }
 
 /// The status of a pair that is well.
-pub(super) fn healthy() -> Value {
+pub(crate) fn healthy() -> Value {
     json!({
         "observedGeneration": 1, "phase": "Running", "active": "demo-0", "epoch": 3,
         "lag": "0 ops", "lagSampledAt": ago(2),
@@ -100,7 +100,7 @@ fn lease(renewed: i64) -> Value {
 }
 
 /// A pair whose status was written so many seconds ago.
-pub(super) fn look(spec: Value, status: Value, written: i64, lease: Option<Value>) -> Look {
+pub(crate) fn look(spec: Value, status: Value, written: i64, lease: Option<Value>) -> Look {
     let pair = json!({
         "apiVersion": "kudupair.io/v1alpha1", "kind": "KuduMasterPair",
         "metadata": {
@@ -116,7 +116,7 @@ pub(super) fn look(spec: Value, status: Value, written: i64, lease: Option<Value
     Look { pair: serde_json::from_value(pair).unwrap(), lease, now: now() }
 }
 
-pub(super) fn well() -> Look {
+pub(crate) fn well() -> Look {
     look(json!({}), healthy(), 3, Some(lease(1)))
 }
 
@@ -130,7 +130,7 @@ fn with(fields: Value) -> Value {
 }
 
 /// The active is gone, and the pair asks a person.
-pub(super) fn lost(reason: &str, message: &str) -> Look {
+pub(crate) fn lost(reason: &str, message: &str) -> Look {
     let mut status = with(json!({
         "phase": "Down", "lag": "unknown", "lagSampledAt": null,
         "conditions": [
@@ -146,7 +146,7 @@ pub(super) fn lost(reason: &str, message: &str) -> Look {
     look(json!({ "failover": { "mode": "Approval" } }), status, 40, Some(lease(45)))
 }
 
-pub(super) const ASKED: &str = "the active is lost and spec.failover.mode is Approval; bring it back, or approve a failover: demo-1 \
+pub(crate) const ASKED: &str = "the active is lost and spec.failover.mode is Approval; bring it back, or approve a failover: demo-1 \
     has the log up to 3000001.1403, the old active's went to 3000001.1405: at least 2 operations are lost, and whatever came after \
     the last known one; kubectl annotate -n kudu kmp demo --overwrite kudupair.io/approve-failover=4/demo-1/at-least-2";
 

@@ -11,6 +11,7 @@ mod monitoring;
 mod namespaces;
 mod node_agent;
 mod objects;
+mod page;
 mod refusals;
 mod server;
 

@@ -44,6 +44,7 @@ async fn a_namespace_without_its_role_keeps_only_its_own_pairs_waiting() {
         leader_namespace: OPERATOR_NAMESPACE.to_owned(),
         identity: "controller-0".to_owned(),
         health_listen: health,
+        page_listen: "off".parse().expect("no page"),
     };
     let stop = CancellationToken::new();
     let account = server.service_account(OPERATOR_NAMESPACE, CONTROLLER);

@@ -182,7 +182,7 @@ fn begin_controller(controller: &mut Option<Child>, kubeconfig: &Path, health: S
         .arg(program().get_program())
         .args(["controller", "--namespace", NAMESPACE, "--leader-namespace", NAMESPACE])
         .args(["--operator-image", "kudu-pair:test", "--identity", "controller"])
-        .args(["--health-listen", &health.to_string()])
+        .args(["--health-listen", &health.to_string(), "--page-listen", "off"])
         .env("KUBECONFIG", kubeconfig)
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("the log again"))

@@ -10,6 +10,7 @@ mod kubelet;
 mod kubelet_logs;
 mod leaders;
 mod members;
+mod page;
 mod plugin;
 mod replicas;
 mod world;

@@ -23,6 +23,7 @@ struct Replica {
     kubeconfig: PathBuf,
     log: PathBuf,
     health: SocketAddr,
+    page: SocketAddr,
 }
 
 /// Two replicas of the controller.
@@ -47,7 +48,8 @@ impl Replicas {
             });
             std::fs::write(&kubeconfig, config.to_string()).expect("a kubeconfig");
             let log = folder.path().join(format!("controller-{number}.log"));
-            Replica { process: None, kubeconfig, log, health: SocketAddr::from(([127, 0, 0, 1], free_port())) }
+            let port = || SocketAddr::from(([127, 0, 0, 1], free_port()));
+            Replica { process: None, kubeconfig, log, health: port(), page: port() }
         };
         Self {
             namespace: namespace.to_owned(),
@@ -69,7 +71,7 @@ impl Replicas {
             .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_kudu-pair"), "controller"])
             .args(["--namespaces", &self.namespace, "--leader-namespace", &self.namespace])
             .args(["--operator-image", "kudu-pair:test", "--identity", &self.identity(number)])
-            .args(["--health-listen", &replica.health.to_string()])
+            .args(["--health-listen", &replica.health.to_string(), "--page-listen", &replica.page.to_string()])
             .env("KUBECONFIG", &replica.kubeconfig)
             .env("RUST_LOG", "info,kudu_pair=debug")
             .stdin(Stdio::null())
@@ -78,6 +80,11 @@ impl Replicas {
             .spawn()
             .expect("setpriv and the controller");
         replica.process = Some(process);
+    }
+
+    /// Where a replica serves its page.
+    pub(crate) fn page(&self, number: usize) -> SocketAddr {
+        self.replicas.lock().expect("no panic")[number].page
     }
 
     /// kill -9. False when it does not run.
