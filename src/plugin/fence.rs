@@ -1,9 +1,6 @@
 //! `fence` and `unfence`: members that a person keeps from serving.
 
-use std::{
-    io::Write as _,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use kube::ResourceExt as _;
@@ -11,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     Plugin,
-    ask::tell,
+    ask::{Outcome, tell},
     cluster::Cluster,
     exit::Exit,
     look::{CONTROLLER_PODS, Look},
@@ -98,10 +95,7 @@ impl Plugin {
         for _ in 0..TRIES {
             let fenced = match wanted(&pair) {
                 Ok(fenced) => fenced,
-                Err(why) => {
-                    writeln!(std::io::stderr(), "refused: {why}")?;
-                    return Ok(Exit::No);
-                }
+                Err(why) => return self.outcome(&Outcome::refused(why)),
             };
             let names: Vec<_> = fenced.iter().map(String::as_str).collect();
             if cluster.reannotate(&pair, FENCED_ANNOTATION, fenced::value(&names).as_deref()).await? {
