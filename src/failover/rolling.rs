@@ -80,13 +80,23 @@ pub(crate) fn condition(seen: &Observation, status: &PairStatus) -> Said {
     let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     let text = format!("pods to be made anew: {names}");
     match next(seen, status, active) {
-        Next::Nothing => said("UpToDate", true, "UpToDate", "every pod is what the spec asks for"),
+        Next::Nothing => match between_pods(seen) {
+            None => said("UpToDate", true, "UpToDate", "every pod is what the spec asks for"),
+            Some(member) => {
+                said("UpToDate", false, "Updating", format!("the pod of {} is being made anew", member.name))
+            }
+        },
         _ if status.switch.is_some() => {
             said("UpToDate", false, "Switching", format!("{text}; after the switch that is under way"))
         }
         Next::Blocked(why) => said("UpToDate", false, "Waiting", format!("{text}; {why}")),
         Next::Replace(_) | Next::Switch { .. } => said("UpToDate", false, "Updating", text),
     }
+}
+
+/// A member whose old pod goes or is gone, and that has no new one yet.
+fn between_pods(seen: &Observation) -> Option<&MemberSeen> {
+    seen.wanted_members().find(|member| member.pod.as_ref().is_none_or(|pod| pod.deleting))
 }
 
 /// Replaces pods of an old revision that are of no use before any member is active: the new revision may be the cure.

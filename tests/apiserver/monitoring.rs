@@ -47,7 +47,7 @@ fn each_alert_fires_and_clears_and_none_fires_on_a_healthy_idle_pair() {
 
 #[test]
 fn alerts_speak_of_what_is_measured_and_have_a_runbook() {
-    let table = read("docs/alerts.md");
+    let (table, metrics) = (read("docs/alerts.md"), read("docs/metrics.md"));
     let mut names = BTreeSet::new();
     for alert in alerts() {
         let (name, query) = (text(&alert["alert"]), text(&alert["expr"]));
@@ -64,6 +64,11 @@ fn alerts_speak_of_what_is_measured_and_have_a_runbook() {
         let row = format!("| [{name}](runbooks/{name}.md) | {severity} | {after} | ");
         assert!(table.contains(&row), "docs/alerts.md lacks: {row}");
         assert!(page.contains(&format!("Severity: {severity}. Fires when this holds for {after}:")), "{runbook}");
+        let words = query.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+        let read: BTreeSet<_> =
+            words.filter(|word| word.starts_with("kudupair_")).map(|word| format!("`{word}`")).collect();
+        let row = format!("| [{name}](runbooks/{name}.md) | {} |\n", read.into_iter().collect::<Vec<_>>().join(", "));
+        assert!(metrics.contains(&row), "docs/metrics.md lacks: {row}");
         names.insert(name);
     }
     let rows = table.lines().filter(|line| line.starts_with("| [KuduPair")).count();

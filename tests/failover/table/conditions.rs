@@ -32,6 +32,8 @@ const WAYS: &[Way] = &[
     ("Switching", "True", "Fencing", |seen| *seen = fenced(active_lost(running()), ms(0))),
     ("SpecAccepted", "False", "ActiveWouldBeRemoved", the_active_is_too_many),
     ("UpToDate", "False", "Updating", |seen| seen.update_revision = Some("r2".to_owned())),
+    // The last pod of an old revision is gone, and the new one not made yet.
+    ("UpToDate", "False", "Updating", |seen| member_mut(seen, "demo-1").pod = None),
     ("UpToDate", "False", "NotKnown", |seen| seen.update_revision = None),
     ("AutomaticFailover", "False", "Off", |seen| seen.pair.spec.failover.mode = FailoverMode::Off),
     ("AutomaticFailover", "False", "Approval", |seen| seen.pair.spec.failover.mode = FailoverMode::Approval),
