@@ -102,8 +102,8 @@ const GAUGES: &[Gauge<PairStatus>] = &[
     Gauge {
         name: "standbys_promotable",
         unit: None,
-        help: "Standbys that stream the active's log, are known to be so far behind, and whose log is fit",
-        samples: |status| one(status.members.iter().filter(|member| is_promotable(member)).count() as f64),
+        help: "Standbys that stream the active's log, are known to be so far behind, whose log is fit, and that are not fenced",
+        samples: |status| one(status.members.iter().filter(|member| is_promotable(status, member)).count() as f64),
     },
     Gauge {
         name: "member_verified_timestamp",
@@ -238,9 +238,9 @@ fn flag(holds: bool) -> f64 {
 }
 
 /// Whether a promotion of this member would lose nothing that is known of.
-fn is_promotable(member: &MemberStatus) -> bool {
-    let fit = member.unfit_log.as_ref().is_none_or(|unfit| unfit.replaced);
-    fit && (member.role, member.state) == (Role::Standby, MemberState::Streaming) && member.lag_ops.is_some()
+fn is_promotable(status: &PairStatus, member: &MemberStatus) -> bool {
+    let may = !status.fenced.contains(&member.name) && member.unfit_log.as_ref().is_none_or(|unfit| unfit.replaced);
+    may && (member.role, member.state) == (Role::Standby, MemberState::Streaming) && member.lag_ops.is_some()
 }
 
 fn states(status: &PairStatus) -> Vec<Sample> {
