@@ -1,6 +1,6 @@
 //! The rows of the catalog, as operations leave them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use bytes::Bytes;
 
@@ -14,6 +14,8 @@ pub type RowKey = (EntryType, Bytes);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalog {
     rows: BTreeMap<RowKey, Bytes>,
+    /// How many tablets each table has, if any. It follows from the rows; to count them each time would take as long as the catalog is.
+    tablets: BTreeMap<Bytes, usize>,
     complete: bool,
 }
 
@@ -22,7 +24,7 @@ impl Catalog {
     /// with the log's first one.
     #[must_use]
     pub fn new(complete: bool) -> Self {
-        Self { rows: BTreeMap::new(), complete }
+        Self { complete, ..Self::default() }
     }
 
     /// Whether a row that is not here is not there.
@@ -39,27 +41,51 @@ impl Catalog {
     /// This one with the rows that only `other` knows, which is the same catalog as another log tells it.
     #[must_use]
     pub fn joined(&self, other: &Self) -> Self {
-        let mut rows = other.rows.clone();
         match (self.complete, other.complete) {
-            (false, true) => {}
-            (true, _) => rows.clone_from(&self.rows),
-            (false, false) => rows.extend(self.rows.iter().map(|(key, metadata)| (key.clone(), metadata.clone()))),
+            (true, _) => self.clone(),
+            (false, true) => other.clone(),
+            (false, false) => {
+                let mut joined = other.clone();
+                self.rows.iter().for_each(|(key, metadata)| joined.set(key.clone(), metadata.clone()));
+                joined
+            }
         }
-        Self { rows, complete: self.complete || other.complete }
     }
 
     /// Takes a change.
     pub fn apply(&mut self, row: &RowChange) {
         let key = (row.entry_type, row.id.clone());
         match &row.change {
-            Change::Set(metadata) => drop(self.rows.insert(key, metadata.clone())),
-            Change::Delete => drop(self.rows.remove(&key)),
+            Change::Set(metadata) => self.set(key, metadata.clone()),
+            Change::Delete => {
+                if let Some(before) = self.rows.remove(&key) {
+                    self.uncount(key.0, &before);
+                }
+            }
         }
     }
 
     /// Sets a row.
     pub fn set(&mut self, key: RowKey, metadata: Bytes) {
-        self.rows.insert(key, metadata);
+        let kind = key.0;
+        if let Some(table_id) = part_of(kind, &metadata) {
+            let count = self.tablets.entry(table_id).or_default();
+            *count = count.saturating_add(1);
+        }
+        if let Some(before) = self.rows.insert(key, metadata) {
+            self.uncount(kind, &before);
+        }
+    }
+
+    /// A row is not as it was.
+    fn uncount(&mut self, kind: EntryType, before: &Bytes) {
+        let Some(table_id) = part_of(kind, before) else { return };
+        if let Entry::Occupied(mut count) = self.tablets.entry(table_id) {
+            *count.get_mut() = count.get().saturating_sub(1);
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 
     /// The message of a row.
@@ -104,11 +130,12 @@ impl Catalog {
 
     /// How many tablets a table has.
     pub(super) fn tablets_of(&self, table_id: &Bytes) -> usize {
-        let tablets = self.rows.iter().filter(|((entry_type, _), _)| *entry_type == EntryType::Tablet);
-        tablets
-            .filter(|(_, metadata)| {
-                tablet(metadata).is_some_and(|entry| entry.is_part() && entry.table_id.as_ref() == Some(table_id))
-            })
-            .count()
+        self.tablets.get(table_id).copied().unwrap_or(0)
     }
+}
+
+/// The table that this row is a tablet of, unless it is none any more.
+fn part_of(kind: EntryType, metadata: &Bytes) -> Option<Bytes> {
+    let entry = (kind == EntryType::Tablet).then(|| tablet(metadata)).flatten()?;
+    entry.table_id.clone().filter(|_| entry.is_part())
 }
