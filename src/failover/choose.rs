@@ -46,7 +46,10 @@ pub(crate) fn recorded(seen: &Observation, switch: &SwitchRecord) -> Recorded {
     let recorded = Recorded { head: switch.recorded_head, is_final: switch.recorded_head_final };
     let settled = recorded.is_final || !switch.tried.is_empty();
     let Some(from) = switch.from.as_deref().filter(|_| !settled) else { return recorded };
-    let head = recorded.head.max(seen.known_head(from));
+    // A fenced member may hold what whoever is chosen instead of it lacks, and nobody else tells of.
+    let fenced = seen.wanted_members().filter(|member| seen.is_fenced(&member.name));
+    let fenced = fenced.filter_map(|member| member.heard.as_ref()?.report.head).max();
+    let head = recorded.head.max(seen.known_head(from)).max(fenced);
     let its_own = seen.report(from).filter(|report| report.master_stopped && report.has_catalog);
     let is_final = its_own.is_some_and(|report| report.head.is_some() && report.head >= head);
     Recorded { head, is_final }

@@ -380,7 +380,7 @@ impl Reign {
         }
     }
 
-    /// Stops kudu-master, adds what gaps have to its log, and starts it again: less than a second in which clients wait.
+    /// Stops kudu-master, adds what gaps have to its log, and starts it again. Clients wait meanwhile: less than a second with a small catalog.
     async fn replay_in_place(&mut self, member: &Member) -> Result<(), SidecarError> {
         tracing::info!(epoch = self.epoch, "kudu-master is restarted in place to replay a gap");
         member.call(Request::Stop).await?;

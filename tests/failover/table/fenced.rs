@@ -56,6 +56,22 @@ fn another_one_takes_over_as_if_the_fenced_one_were_not_there() {
     assert_eq!(recorded(&decided(&seen)).to.as_deref(), Some("demo-2"));
 }
 
+/// What the fenced member has is known of the old active, although it does not say how far that was, and counts as lost.
+#[test]
+fn what_only_a_fenced_member_has_counts_as_lost() {
+    let mut seen = fencing(fenced(active_lost(running_with(2)), ms(4_000)), "demo-1");
+    seen.pair.spec.failover.max_loss_ops = 10;
+    report_mut(&mut seen, "demo-2").head = Some(op(100));
+    let first = report_mut(&mut seen, "demo-1");
+    (first.head, first.active_head) = (Some(op(150)), None);
+    let decision = decided(&seen);
+    assert!(recorded(&decision).to.is_none());
+    assert!(waits(&decision).contains("maxLossOps"), "{}", waits(&decision));
+    seen.pair.spec.failover.max_loss_ops = 50;
+    let decision = decided(&seen);
+    assert_eq!(recorded(&decision).recorded_head, Some(op(150)));
+}
+
 #[test]
 fn a_fenced_active_hands_over_as_soon_as_somebody_can_take_over() {
     let mut seen = fencing(running(), "demo-0");
