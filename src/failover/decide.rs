@@ -31,7 +31,7 @@ pub fn decide(seen: &Observation) -> Decision {
             Decision { actions, requeue_after: Duration::ZERO }
         }
         Step::Act { mut actions, waiting } => {
-            let requeue_after = when_to_look(&status, &actions, waiting.as_ref());
+            let requeue_after = when_to_look(seen, &status, &actions, waiting.as_ref());
             let shown = overview::complete(seen, status.clone(), waiting.as_ref());
             if is_worth_writing(seen, &status, &shown) {
                 let event = overview::new_trouble(&status, &shown, waiting.as_ref());
@@ -92,7 +92,7 @@ fn paused(seen: &Observation, status: &PairStatus) -> Step {
     }
 }
 
-fn when_to_look(status: &PairStatus, actions: &[Action], waiting: Option<&Waiting>) -> Duration {
+fn when_to_look(seen: &Observation, status: &PairStatus, actions: &[Action], waiting: Option<&Waiting>) -> Duration {
     let moves = |action: &Action| match action {
         Action::CreateLease { .. } | Action::FenceLease { .. } | Action::Repoint { .. } => true,
         Action::WriteStatus(_) | Action::ApplyObjects { .. } | Action::DeletePod { .. } | Action::Event(_) => false,
@@ -102,7 +102,10 @@ fn when_to_look(status: &PairStatus, actions: &[Action], waiting: Option<&Waitin
     } else if status.switch.is_some() || waiting.is_some_and(|waiting| !waiting.stuck) {
         LOOK_IN_SWITCH
     } else {
-        LOOK_IN_PEACE
+        // A lost active is noticed when its Lease is over, and not at the look after that.
+        let left = seen.lease.as_ref().map(|lease| lease.left(seen.lease_duration()));
+        left.filter(|left| !left.is_zero())
+            .map_or(LOOK_IN_PEACE, |left| left.clamp(Duration::from_millis(1), LOOK_IN_PEACE))
     }
 }
 

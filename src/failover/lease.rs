@@ -46,7 +46,13 @@ impl LeaseSeen {
     /// for as long as the holder itself took it. The two differ after a change of the spec that the holder has not seen yet: its
     /// kudu-master lives by the older times.
     pub fn over(&self, duration: Duration) -> bool {
-        self.released() || self.unchanged_for >= self.duration.map_or(duration, |own| own.max(duration))
+        self.left(duration).is_zero()
+    }
+
+    /// How long it lasts yet, unless it is renewed; zero when it is over.
+    pub fn left(&self, duration: Duration) -> Duration {
+        let lasts = self.duration.map_or(duration, |own| own.max(duration));
+        if self.released() { Duration::ZERO } else { lasts.saturating_sub(self.unchanged_for) }
     }
 }
 

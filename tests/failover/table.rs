@@ -1,7 +1,7 @@
 //! Each step of the state machine, and each refusal, by phase.
 
 use kudu_pair::{
-    api::{Answer, MemberState, Phase, SwitchKind, SwitchOutcome, SwitchRecord, SwitchStep, TriedMember},
+    api::{Answer, FailoverMode, MemberState, Phase, SwitchKind, SwitchOutcome, SwitchRecord, SwitchStep, TriedMember},
     failover::{
         action::{Action, Decision},
         decide::decide,

@@ -32,6 +32,23 @@ fn a_lease_that_may_still_be_renewed_is_not_fenced() {
     assert!(effects(&decided(&seen)).is_empty());
 }
 
+#[test]
+fn is_looked_for_when_the_lease_is_over_and_not_a_whole_look_later() {
+    let mut seen = active_lost(running());
+    let looks_after = |seen: &Observation| decided(seen).requeue_after;
+    // A Lease of 6 s.
+    lease_mut(&mut seen).unchanged_for = ms(5_000);
+    assert_eq!(looks_after(&seen), ms(1_000));
+    lease_mut(&mut seen).unchanged_for = ms(5_700);
+    assert_eq!(looks_after(&seen), ms(300));
+    lease_mut(&mut seen).duration = Some(ms(60_000));
+    assert_eq!(looks_after(&seen), ms(1_000), "its holder lives longer");
+    // It is over, and waits for a person: there is nothing to be quick for.
+    let mut seen = active_lost(running());
+    seen.pair.spec.failover.mode = FailoverMode::Off;
+    assert_eq!(looks_after(&seen), ms(1_000));
+}
+
 /// The active may not have seen the change: its kudu-master lives until the older deadline.
 #[test]
 fn a_lease_that_is_made_shorter_in_the_spec_lasts_as_long_as_its_holder_took_it_for() {
