@@ -23,10 +23,10 @@ PATIENCE_S = 60
 PHASES = ("detect", "fence", "replay", "repoint")
 # The settings of docs/benchmarks/README.md for a lost node that has to be noticed soon.
 FAST = {
-    "leaseDurationMilliseconds": 1700,
-    "renewDeadlineMilliseconds": 1000,
+    "leaseDurationMilliseconds": 1500,
+    "renewDeadlineMilliseconds": 900,
     "renewIntervalMilliseconds": 250,
-    "killTimeMilliseconds": 400,
+    "killTimeMilliseconds": 350,
     "clockMarginMilliseconds": 200,
 }
 FAST_SPEC = {"failover": FAST, "replication": {"refresh": {"replayMilliseconds": 300}}}
