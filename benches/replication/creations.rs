@@ -1,10 +1,11 @@
 //! How long one long-lived Java client waits for a new table: with a pair, with Kudu alone, and with Kudu's own Raft.
 
-use std::{collections::BTreeMap, path::Path, process::Command};
+use std::collections::BTreeMap;
 
 use serde_json::json;
 
 use crate::{
+    client::java,
     kudu::{self, Home, Server, TabletServer},
     member::{Member, PAIR},
     pair::{is_serving, is_streaming},
@@ -137,10 +138,8 @@ pub(crate) fn run(rounds: usize) -> Vec<Row> {
 
 /// Lets the Java client create them. Returns the milliseconds that each one took.
 fn create(clusters: &[(&str, Cluster)], rounds: usize) -> BTreeMap<String, Trials> {
-    let jar = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/client/target/kudu-pair-client.jar");
-    assert!(jar.is_file(), "{} is not there: make test-client makes it", jar.display());
-    let mut java = Command::new("java");
-    java.arg("-jar").arg(jar).args(["latency", "--buckets=2"]);
+    let mut java = java();
+    java.args(["latency", "--buckets=2"]);
     java.arg(format!("--rounds={rounds}")).arg(format!("--warm-up={WARM_UP}"));
     for (name, cluster) in clusters {
         java.arg(format!("--cluster={name}={}", cluster.masters));

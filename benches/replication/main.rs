@@ -6,6 +6,7 @@
 mod append;
 mod base;
 mod catch_up;
+mod client;
 mod creations;
 #[allow(dead_code)]
 #[path = "../../tests/pair/disk.rs"]
@@ -22,6 +23,7 @@ mod picture;
 #[allow(dead_code)]
 #[path = "../../tests/pair/reigns.rs"]
 mod reigns;
+mod replay_in_place;
 mod stand_in;
 mod stats;
 
@@ -29,7 +31,7 @@ use std::{env, fs, path::Path};
 
 use stats::Row;
 
-const ROWS: [&str; 5] = ["append-to-durable", "ddl", "catch-up", "memory", "base"];
+const ROWS: [&str; 6] = ["append-to-durable", "ddl", "catch-up", "memory", "base", "replay-in-place"];
 /// A short thing is done so often in each trial.
 const REPEATS: usize = 20;
 
@@ -47,7 +49,8 @@ fn main() {
             "ddl" => creations::run(trials * REPEATS),
             "catch-up" => catch_up::run(100, trials),
             "memory" => vec![catch_up::memory(100)],
-            _ => vec![base::run(60, trials)],
+            "base" => vec![base::run(60, trials)],
+            _ => replay_in_place::run(trials),
         };
         measured.iter().for_each(|row| println!("{row}"));
         rows.extend(measured);

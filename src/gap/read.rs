@@ -111,6 +111,23 @@ pub fn read(log: &[Replicate], after: Option<OpId>) -> Result<Gap, GapError> {
 }
 
 impl Gap {
+    /// The same log, read again when more was added to it: only what is new is decoded. `None` when it does not continue what was
+    /// read, and has to be parted anew.
+    #[must_use]
+    pub fn continued(mut self, log: &[Replicate]) -> Option<Self> {
+        let mut last = self.last()?;
+        let known = log.iter().rposition(|op| op.id() == last)?;
+        for op in log.iter().skip(known.saturating_add(1)) {
+            let id = op.id();
+            if last.index.checked_add(1) != Some(id.index) || id.term < last.term {
+                return None;
+            }
+            last = id;
+            self.ops.push(GapOp::new(op.clone()));
+        }
+        Some(self)
+    }
+
     /// The rows as they are behind its last operation.
     #[must_use]
     pub fn catalog(&self) -> Catalog {

@@ -28,9 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 ///
 /// When a lost active comes back, what only it had (a gap) is kept on its volume. `gap list` shows every gap with what people did in it,
 /// `gap show` each of its operations, `gap plan` what a replay would do with each table and why. `gap replay` adds to the active's log what
-/// does not conflict with what was done since, and restarts the active for that, which clients wait for less than a second as a rule;
-/// `gap discard` gives it up. `show` and `plan` run `kudu-pair gap` in the pod of the member that keeps the gap: they need the right
-/// to create pods/exec.
+/// does not conflict with what was done since, and restarts the active for that: clients wait for as long as kudu-master takes to start,
+/// which is less than a second with a small catalog. `gap discard` gives it up. `show` and `plan` run `kudu-pair gap` in the pod of the
+/// member that keeps the gap: they need the right to create pods/exec.
 #[derive(Args, Debug)]
 pub(super) struct GapArgs {
     #[command(subcommand)]

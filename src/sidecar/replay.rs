@@ -3,21 +3,32 @@
 //! What is to be added is written down before it is, and planned anew after any crash; what is there already is planned as
 //! replayed before. A gap that cannot be replayed stays as it is and keeps nobody from serving.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
-use super::{
-    SidecarError,
-    gaps::{GapStore, read_segments},
-    member::Member,
-    shipping::blocking,
-    tablet_watch::Held,
-};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::{SidecarError, gaps::GapStore, member::Member, shipping::blocking, tablet_watch::Held};
 use crate::{
     api::{GapPolicy, GapRequest, GapState, SwitchBackSpec},
-    gap::{self, Gap, KeptGap, Plan, Sides, kept},
-    wal::{OpId, Replicate},
-    waldir::LogAppender,
+    gap::{Gap, GapOp, KeptGap, Plan, kept},
+    wal::OpId,
 };
+
+mod ahead;
+mod prepared;
+
+pub(super) use ahead::Ahead;
+use ahead::ReadAhead;
+use prepared::Known;
+pub use prepared::{LogAtRest, Prepared};
+
+/// A gap that is to be replayed now.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    kept: KeptGap,
+    /// The text of the request that asks for it, if one does.
+    request: Option<String>,
+}
 
 /// What the outcome says when tablet servers could not be asked before.
 const NOT_CHECKED: &str = "not checked: whether tablet servers still hold the tablets";
@@ -74,22 +85,51 @@ impl Member {
         orders
     }
 
-    /// Replays every gap that is to be, into the log of a kudu-master that is stopped. Returns the log's last operation when
-    /// something was added. What cannot be replayed is said in its outcome.
-    pub(super) async fn replay_gaps(&self, log_folder: &Path, term: i64, beginning: bool) -> Option<OpId> {
+    /// The gaps that are to be replayed now.
+    pub(super) fn wanted_replays(&self, beginning: bool) -> Vec<Wanted> {
         let orders = self.gap_orders();
-        let wanted = self.board.facts().gaps.clone().into_iter().filter(|kept| orders.wants_replay(kept, beginning));
-        let held = self.board.facts().held.as_ref().and_then(Held::fresh);
+        let gaps = self.board.facts().gaps.clone();
+        let wanted = gaps.into_iter().filter(|kept| orders.wants_replay(kept, beginning));
+        wanted.map(|kept| Wanted { request: orders.request(&kept).map(|(_, text)| text.to_owned()), kept }).collect()
+    }
+
+    /// Writes down what becomes of those gaps of which a replay would add nothing, for which nobody has to wait. Returns the others.
+    pub(super) async fn decide_without_restart(&self, wanted: Vec<Wanted>, ahead: &Ahead) -> Vec<Wanted> {
+        let mut others = Vec::new();
+        for wanted in wanted {
+            let read = ahead.get(&wanted.kept.name);
+            match read.and_then(|read| Some((read, read.adds_nothing.as_ref()?))) {
+                Some((read, plan)) => {
+                    let next = decided(&wanted, plan, &read.since);
+                    tracing::info!(gap = next.name, outcome = ?next.outcome, "a replay has nothing to add");
+                    self.gap_became(next).await;
+                }
+                None => others.push(wanted),
+            }
+        }
+        others
+    }
+
+    /// Replays gaps into the log of a kudu-master that is stopped. Returns the log's last operation when
+    /// something was added. What cannot be replayed is said in its outcome.
+    pub(super) async fn replay_gaps(
+        &self,
+        mut log: LogAtRest,
+        wanted: Vec<Wanted>,
+        mut ahead: Ahead,
+        term: i64,
+    ) -> Option<OpId> {
+        let held = self.held_tablets();
+        let store = self.gaps.clone();
+        let replays = blocking(move || {
+            let replay = |wanted: Wanted| {
+                let ahead = ahead.remove(&wanted.kept.name);
+                (replay(&store, &mut log, &wanted, ahead, term, held.as_deref()), wanted)
+            };
+            wanted.into_iter().map(replay).collect::<Vec<_>>()
+        });
         let mut added = None;
-        for kept in wanted.collect::<Vec<_>>() {
-            let request = orders.request(&kept).map(|(_, text)| text.to_owned()).or_else(|| kept.request.clone());
-            let (store, folder, asked) = (self.gaps.clone(), log_folder.to_owned(), kept.clone());
-            let held = held.clone();
-            let replayed = blocking(move || {
-                let asked = KeptGap { request, ..asked };
-                replay(&store, &folder, &asked, term, held.as_deref())
-            });
-            let replayed = replayed.await;
+        for (replayed, Wanted { kept, request }) in replays.await {
             match replayed {
                 Ok(replayed) => {
                     tracing::info!(gap = kept.name, outcome = ?replayed.outcome, added = ?replayed.replayed, "replayed a gap");
@@ -98,16 +138,20 @@ impl Member {
                         .filter(|_| replayed.replayed != kept.replayed)
                         .map_or(added, |ops| Some(ops.1));
                 }
-                Err(error) => {
-                    tracing::error!(gap = kept.name, %error, "a gap cannot be replayed; it is kept");
-                    let request = orders.request(&kept).map(|(_, text)| text.to_owned());
-                    let outcome = vec![format!("not replayed: {error}")];
-                    self.gap_became(KeptGap { request: request.or(kept.request.clone()), outcome, ..kept }).await;
-                }
+                Err(error) => self.cannot_replay(vec![Wanted { kept, request }], &error).await,
             }
-            self.look_at_gaps().await;
         }
+        self.look_at_gaps().await;
         added
+    }
+
+    /// Writes down why gaps are not replayed; they are kept.
+    pub(super) async fn cannot_replay(&self, wanted: Vec<Wanted>, error: &SidecarError) {
+        for Wanted { kept, request } in wanted {
+            tracing::error!(gap = kept.name, %error, "a gap cannot be replayed; it is kept");
+            let outcome = vec![format!("not replayed: {error}")];
+            self.gap_became(KeptGap { request: request.or(kept.request.clone()), outcome, ..kept }).await;
+        }
     }
 
     /// Calls those replays done that every standby has, and gives up what a person gave up.
@@ -127,12 +171,6 @@ impl Member {
         }
     }
 
-    /// Whether somebody asked for a replay into the log of the active that runs.
-    pub(super) fn is_asked_to_replay(&self) -> bool {
-        let orders = self.gap_orders();
-        self.board.facts().gaps.iter().any(|kept| orders.wants_replay(kept, false))
-    }
-
     /// Puts the gaps of this member's volume on the board.
     pub(super) async fn look_at_gaps(&self) {
         let store = self.gaps.clone();
@@ -150,6 +188,17 @@ impl Member {
         self.look_at_gaps().await;
     }
 
+    /// Reads ahead what replays in place need, while kudu-master runs on that log.
+    pub(super) fn read_ahead(&self, log_folder: PathBuf, wanted: Vec<Wanted>) -> JoinHandle<Ahead> {
+        let (store, held) = (self.gaps.clone(), self.held_tablets());
+        spawn_blocking(move || ahead::read(&store, &log_folder, &wanted, held.as_deref()))
+    }
+
+    /// The tablets that tablet servers hold, if they were asked not long ago.
+    fn held_tablets(&self) -> Option<Arc<BTreeSet<String>>> {
+        self.board.facts().held.as_ref().and_then(Held::fresh)
+    }
+
     fn every_standby_has(&self, op: Option<OpId>) -> bool {
         let facts = self.board.facts();
         let applied = op.is_none_or(|op| facts.applied_head.is_some_and(|applied| applied >= op));
@@ -162,76 +211,41 @@ impl Member {
 /// Plans and adds. Returns the gap as it is written down then.
 fn replay(
     store: &GapStore,
-    log_folder: &Path,
-    kept: &KeptGap,
+    log: &mut LogAtRest,
+    wanted: &Wanted,
+    ahead: Option<ReadAhead>,
     term: i64,
     held: Option<&BTreeSet<String>>,
 ) -> Result<KeptGap, SidecarError> {
-    let prepared = prepare(log_folder, &store.ops(kept)?, term, held)?;
-    let (state, mut outcome) = kept::outcome(&prepared.plan);
-    if held.is_none() && prepared.ops().is_some() {
-        outcome.push(NOT_CHECKED.to_owned());
-    }
-    let next = KeptGap {
-        state: GapState::Replaying,
-        after_replay: Some(state),
-        replayed: prepared.ops().or(kept.replayed),
-        outcome,
-        new_first: prepared.new_first.or(kept.new_first),
-        ..kept.clone()
+    let kept = &wanted.kept;
+    let (gap, ahead) = match ahead {
+        Some(ahead) => (ahead.gap, Some(ahead.since)),
+        None => (store.ops(kept)?, None),
     };
+    let prepared = Prepared::with(log, Known { gap: &gap, ahead }, term, held)?;
+    let mut next = decided(wanted, &prepared.plan, &prepared.since);
+    if let Some(ops) = prepared.ops() {
+        next.replayed = Some(ops);
+        if held.is_none() {
+            next.outcome.push(NOT_CHECKED.to_owned());
+        }
+    }
     store.update(&next)?;
-    prepared.append(log_folder)?;
+    prepared.append(log)?;
     Ok(next)
 }
 
-/// A replay that was planned for the end of one log.
-#[derive(Debug)]
-pub struct Prepared {
-    /// What becomes of each table.
-    pub plan: Plan,
-    /// The first operation of the log behind the diff-head.
-    pub new_first: Option<OpId>,
-    ops: Vec<Replicate>,
-}
-
-/// Plans the replay of a gap into a log at rest. Its operations get `term`, or one above that of the log's last operation. `held` are the
-/// tablets that tablet servers hold, if that is known.
-///
-/// # Errors
-/// When the log cannot be read, does not have the diff-head or begins behind it, or there is no plan.
-pub fn prepare(
-    log_folder: &Path,
-    gap: &Gap,
-    term: i64,
-    held: Option<&BTreeSet<String>>,
-) -> Result<Prepared, SidecarError> {
-    let (own, _) = read_segments(log_folder)?;
-    let since = gap::read(&own, gap.after).map_err(SidecarError::Gap)?;
-    let plan = gap::plan(Sides { gap, since: &since, held_tablets: held }).map_err(SidecarError::GapPlan)?;
-    let head = since.last().ok_or(SidecarError::NoCatalog)?;
-    let time = own.iter().map(Replicate::timestamp).max().unwrap_or(0);
-    let ops = gap::renumber(&plan, gap, head, term, time).map_err(SidecarError::Renumber)?;
-    Ok(Prepared { plan, new_first: since.ops.first().map(gap::GapOp::id), ops })
-}
-
-impl Prepared {
-    /// The operations that are to be added, first and last; none when there is nothing to add.
-    #[must_use]
-    pub fn ops(&self) -> Option<(OpId, OpId)> {
-        self.ops.first().zip(self.ops.last()).map(|(first, last)| (first.id(), last.id()))
-    }
-
-    /// Adds them, and makes them durable. No kudu-master may run on the log, and nothing may have been added since it was planned.
-    ///
-    /// # Errors
-    /// When the log cannot be appended to. Some of the tables may be there then, each as a whole.
-    pub fn append(&self, log_folder: &Path) -> Result<(), SidecarError> {
-        if !self.ops.is_empty() {
-            let mut log = LogAppender::open(log_folder)?;
-            log.append(&self.ops)?;
-            log.sync()?;
-        }
-        Ok(())
+/// The gap as it is once this plan was carried out, until every standby has what was added. `since` is what the active's log has behind the
+/// diff-head.
+fn decided(wanted: &Wanted, plan: &Plan, since: &Gap) -> KeptGap {
+    let (state, outcome) = kept::outcome(plan);
+    let kept = wanted.kept.clone();
+    KeptGap {
+        state: GapState::Replaying,
+        after_replay: Some(state),
+        outcome,
+        new_first: since.ops.first().map(GapOp::id).or(kept.new_first),
+        request: wanted.request.clone().or(kept.request),
+        ..kept
     }
 }

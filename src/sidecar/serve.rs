@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::sleep;
+use tokio::{task::JoinHandle, time::sleep};
 
 use super::{
     SidecarError,
@@ -15,6 +15,7 @@ use super::{
     generation,
     member::{Duty, Member},
     prober::Prober,
+    replay::{Ahead, LogAtRest, Wanted},
     retention,
     shipping::{Shipping, blocking},
     tenancy::{Standing, Tenancy, Tenant},
@@ -34,7 +35,6 @@ use crate::{
     probe,
     replication::{replay::measured_rate, terms},
     wal::OpId,
-    waldir::LogAppender,
 };
 
 mod ending;
@@ -98,6 +98,7 @@ pub(super) async fn run(
         process: None,
         pulse: Pulse::new(clock::boot_ns()),
         write_path: WritePath::default(),
+        reading: None,
     };
     let first = format.is_some();
     let begun = reign.begin(member, gate, format, resumed).await;
@@ -210,6 +211,8 @@ struct Reign {
     pulse: Pulse,
     /// What its canary on the volume of the log did.
     write_path: WritePath,
+    /// Reads what a replay in place needs.
+    reading: Option<JoinHandle<Ahead>>,
 }
 
 impl Reign {
@@ -256,25 +259,22 @@ impl Reign {
     /// Checks the log against the gate and raises the term into this reign's own range.
     async fn prepare(&mut self, member: &Member, gate: Option<OpId>) -> Result<Option<OpId>, SidecarError> {
         let folder = generation::log_folder(&member.config.wal_dir, &self.generation);
+        let wanted = member.wanted_replays(true);
         // A catalog that was just formatted has no log yet. One that was torn by a crash is mended here.
-        let head = match folder.exists() {
-            true => {
-                let (head, pending) =
-                    blocking(move || LogAppender::open(&folder).map(|log| (log.last(), log.summary().pending_ops())))
-                        .await?;
-                self.replays = u64::try_from(pending).unwrap_or(u64::MAX);
-                head
-            }
-            false => None,
+        let log = match (folder.exists(), wanted.is_empty()) {
+            (false, _) => None,
+            (true, true) => Some(blocking(move || LogAtRest::check(&folder)).await?),
+            (true, false) => Some(blocking(move || LogAtRest::read(&folder)).await?),
         };
+        let head = log.as_ref().and_then(LogAtRest::head);
+        self.replays = log.as_ref().map_or(0, LogAtRest::pending_ops);
         member.board.facts().head = head;
         if let Some(gate) = gate.filter(|gate| head.is_none_or(|head| head < *gate)) {
             return Err(SidecarError::BelowGate { gate, head: head.unwrap_or_default() });
         }
         let floor = terms::floor(self.epoch);
-        let log = generation::log_folder(&member.config.wal_dir, &self.generation);
-        let replayed = match head {
-            Some(_) => member.replay_gaps(&log, floor, true).await,
+        let replayed = match log.filter(|log| log.head().is_some()) {
+            Some(log) => member.replay_gaps(log, wanted, Ahead::new(), floor).await,
             None => None,
         };
         member.call(Request::SetTerm { generation: self.generation.clone(), term: floor }).await?;
@@ -338,8 +338,8 @@ impl Reign {
             }
             if serving {
                 member.settle_gaps().await;
-                if member.is_asked_to_replay() {
-                    self.replay_in_place(member).await?;
+                if let Some((wanted, ahead)) = self.read_ahead(member).await {
+                    self.replay_in_place(member, wanted, ahead).await?;
                 }
             }
             match member.call(Request::Status).await {
@@ -380,14 +380,44 @@ impl Reign {
         }
     }
 
-    /// Stops kudu-master, adds what gaps have to its log, and starts it again. Clients wait meanwhile: less than a second with a small catalog.
-    async fn replay_in_place(&mut self, member: &Member) -> Result<(), SidecarError> {
-        tracing::info!(epoch = self.epoch, "kudu-master is restarted in place to replay a gap");
-        member.call(Request::Stop).await?;
-        let log = generation::log_folder(&member.config.wal_dir, &self.generation);
-        if let Some(last) = member.replay_gaps(&log, terms::floor(self.epoch), false).await {
-            member.call(Request::SetTerm { generation: self.generation.clone(), term: last.term }).await?;
+    /// The gaps that somebody wants replayed into the log of the kudu-master that runs, once what they need was read beside it.
+    async fn read_ahead(&mut self, member: &Member) -> Option<(Vec<Wanted>, Ahead)> {
+        let wanted = member.wanted_replays(false);
+        if wanted.is_empty() {
+            self.reading = None;
+            return None;
         }
+        let log = generation::log_folder(&member.config.wal_dir, &self.generation);
+        let reading = self.reading.get_or_insert_with(|| member.read_ahead(log, wanted.clone()));
+        if !reading.is_finished() {
+            return None;
+        }
+        let ahead = self.reading.take()?.await.unwrap_or_default();
+        let wanted = member.decide_without_restart(wanted, &ahead).await;
+        (!wanted.is_empty()).then_some((wanted, ahead))
+    }
+
+    /// Stops kudu-master, adds what gaps have to its log, and starts it again. Clients wait meanwhile, about as long as a start of
+    /// kudu-master takes.
+    async fn replay_in_place(
+        &mut self,
+        member: &Member,
+        wanted: Vec<Wanted>,
+        ahead: Ahead,
+    ) -> Result<(), SidecarError> {
+        tracing::info!(epoch = self.epoch, "kudu-master is restarted in place to replay a gap");
+        let stopped = Instant::now();
+        member.call(Request::Stop).await?;
+        let folder = generation::log_folder(&member.config.wal_dir, &self.generation);
+        match blocking(move || LogAtRest::read(&folder)).await {
+            Ok(log) => {
+                if let Some(last) = member.replay_gaps(log, wanted, ahead, terms::floor(self.epoch)).await {
+                    member.call(Request::SetTerm { generation: self.generation.clone(), term: last.term }).await?;
+                }
+            }
+            Err(error) => member.cannot_replay(wanted, &error).await,
+        }
+        tracing::info!(milliseconds = stopped.elapsed().as_millis(), "kudu-master is started again");
         self.start(member).await?;
         Ok(())
     }

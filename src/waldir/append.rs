@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     volume::{Volume, VolumeFile, disk},
-    wal::{Codec, DEFAULT_SEGMENT_BYTES, Footer, LogSummary, OpId, Replicate, SegmentHeader, encode},
+    wal::{Codec, DEFAULT_SEGMENT_BYTES, Footer, LogEntry, LogSummary, OpId, Replicate, SegmentHeader, encode},
 };
 
 /// A batch is closed at this size, which is that of Kudu's own largest groups; one larger operation gets a batch of its own.
@@ -97,11 +97,28 @@ impl LogAppender {
         Self::open_on(disk(), dir, acknowledged)
     }
 
+    /// The same as [`Self::open`], and hands each operation of the log to `visit`, in order: who needs both reads it once.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn open_reading(dir: &Path, visit: impl FnMut(&Replicate)) -> Result<Self, AppendError> {
+        Self::open_with(disk(), dir, None, visit)
+    }
+
     /// The same on a given volume.
     ///
     /// # Errors
     /// As for [`Self::open_durable`].
     pub fn open_on(volume: Arc<dyn Volume>, dir: &Path, acknowledged: Option<OpId>) -> Result<Self, AppendError> {
+        Self::open_with(volume, dir, acknowledged, |_| {})
+    }
+
+    fn open_with(
+        volume: Arc<dyn Volume>,
+        dir: &Path,
+        acknowledged: Option<OpId>,
+        mut visit: impl FnMut(&Replicate),
+    ) -> Result<Self, AppendError> {
         restore(&*volume, dir)?;
         let folder = File::open(dir).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => AppendError::NoLog { path: dir.to_owned() },
@@ -114,7 +131,11 @@ impl LogAppender {
             }
             Err(error) => return Err(AppendError::io(dir, "lock the folder")(error.into())),
         }
-        let log = scan(dir, |_, _| {})?;
+        let log = scan(dir, |_, entry| {
+            if let LogEntry::Replicate(op) = entry {
+                visit(op);
+            }
+        })?;
         let (segments, blank): (Vec<_>, Vec<_>) = log.segments.iter().partition(|segment| segment.header.is_some());
         let repair = check(&log, segments.last().copied(), acknowledged)?;
         let Some((last, template)) = segments.last().and_then(|last| Some((*last, last.header.clone()?))) else {

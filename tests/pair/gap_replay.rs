@@ -105,11 +105,13 @@ fn a_table_whose_tablets_are_gone_from_the_tablet_servers_is_not_replayed() {
     assert_eq!(tablets.len(), 2);
     // Until the standby has asked the tablet servers: it does so once its active has served for a while.
     thread::sleep(Duration::from_secs(28));
+    let master = pair.b.running_master();
     pair.a.order(&["replay-gap", &gap]);
     let conflict = |report: &MemberReport| report.gaps.iter().all(|gap| gap.state == GapState::Conflict);
     let report = pair.a.wait_until("the conflict", conflict);
     let outcome = report.gaps[0].outcome.join("\n");
     assert!(outcome.contains("conflict: gone") && outcome.contains(&tablets[0]), "{outcome}");
+    assert!(master.is_some() && pair.b.running_master() == master, "nothing is added, so nobody has to wait");
     pair.wait_until_served();
     assert_eq!(pair.tables(), ["both", "only_b"]);
     pair.check();

@@ -16,7 +16,10 @@ use super::{
 use crate::{
     api::GapState,
     gap::KeptGap,
-    sidecar::{gaps::GapStore, replay::prepare},
+    sidecar::{
+        gaps::GapStore,
+        replay::{LogAtRest, Prepared},
+    },
     wal::SYS_CATALOG_TABLET_ID,
 };
 
@@ -28,9 +31,10 @@ pub(super) fn replay(gap: &Path, into: &Path, out: &mut dyn Write) -> Result<Out
     refuse_while_running(into)?;
     let (old, new) = (Log::read(gap)?, Log::read(into)?);
     let part = old.part(Some(old.diff_head(&new)?))?;
-    let prepared = prepare(&new.dir, &part, 0, None)?;
+    let mut log = LogAtRest::read(&new.dir)?;
+    let prepared = Prepared::new(&log, &part, 0, None)?;
     write_plan(&prepared.plan, false, out)?;
-    prepared.append(&new.dir)?;
+    prepared.append(&mut log)?;
     match prepared.ops() {
         None => writeln!(out, "\nnothing to add: the log stays as it is")?,
         Some((first, last)) => writeln!(

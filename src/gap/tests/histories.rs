@@ -230,6 +230,30 @@ proptest! {
         prop_assert!(serde_json::to_string(&first).is_ok());
     }
 
+    /// A log that was read while it was written, and then to its end, gives the plan of one that was read at once.
+    #[test]
+    fn a_log_that_was_read_ahead_plans_the_same(before in actions(12), gap in actions(12), after in actions(12), cut: Index) {
+        let mut common = World::new();
+        act(&mut common, &before);
+        let (mut here, mut there) = (common.clone(), common.succeed());
+        act(&mut here, &gap);
+        act(&mut there, &after);
+        let (gap, since) = (here.part(&common), there.part(&common));
+        let common_ops = common.log.len();
+        let seen = common_ops + cut.index(there.log.len() - common_ops + 1);
+        let ahead = read(&there.log[..seen], Some(common.head())).unwrap();
+        // Its first segments may be gone since, up to the last operation that was read.
+        let kept = &there.log[cut.index(seen)..];
+        let continued = ahead.continued(kept).unwrap();
+        prop_assert_eq!(continued.catalog(), since.catalog());
+        prop_assert_eq!(planned(&gap, &continued, &there.log), planned(&gap, &since, &there.log));
+        // Nor is it the same log when another reign has written over what was read.
+        if seen > common_ops {
+            let ahead = read(&there.log[..seen], Some(common.head())).unwrap();
+            prop_assert!(ahead.continued(&here.log).is_none());
+        }
+    }
+
     /// With less of the logs the plan is more careful, and never wrong.
     #[test]
     fn short_logs_lead_to_no_harm(before in actions(12), gap in actions(12), after in actions(12), cut: Index) {
