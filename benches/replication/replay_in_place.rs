@@ -20,7 +20,7 @@ use crate::{
 const SIZES: [(usize, &str); 3] = [
     (100, "Replaying a gap in place, 100 tables"),
     (1000, "Replaying a gap in place, 1,000 tables"),
-    (5000, "Replaying a gap in place, 5,000 tables"),
+    (4000, "Replaying a gap in place, 4,000 tables"),
 ];
 /// Tables of each gap.
 const GAP: usize = 3;
@@ -97,7 +97,7 @@ fn is_replayed(report: &MemberReport) -> bool {
 
 fn create(client: &Home, prefix: &str, tables: usize) {
     let mut create = java();
-    create.args(["create", "--buckets=2"]).arg(format!("--master={}", client.address));
+    create.args(["create", "--buckets=1"]).arg(format!("--master={}", client.address));
     create.arg(format!("--prefix={prefix}")).arg(format!("--tables={tables}")).stdout(Stdio::null());
     assert!(create.status().expect("java").success(), "{create:?}");
 }

@@ -190,3 +190,19 @@ async fn guard(State(loopback): State<bool>, request: Request, next: Next) -> Re
     }
     Ok(response)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_served_at_an_address_or_not_at_all() {
+        let listen = |text: &str| text.parse::<PageListen>().map(|PageListen(address)| address);
+        assert_eq!(listen("off").unwrap(), None);
+        assert_eq!(listen("[::1]:80").unwrap(), Some("[::1]:80".parse().unwrap()));
+        for refused in ["", "8063", ":8063", "localhost:8063", "127.0.0.1", "127.0.0.1:65536", "none"] {
+            let why = listen(refused).unwrap_err();
+            assert!(why.contains("ADDRESS:PORT") && why.contains("off"), "{refused:?}: {why}");
+        }
+    }
+}

@@ -34,7 +34,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("kubectl apply --server-side -k", "tests/apiserver applies all of deploy/kustomize"),
     ("kubectl exec", "needs a member's container"),
     ("kubectl get --raw", "needs a controller's pod"),
-    ("kubectl port-forward", "goes on until it is ended; tests/apiserver opens the page"),
+    ("kubectl port-forward", "goes on until it is ended; tests/book/trial types it and asks for the page through it"),
     ("kubectl krew", "needs krew and the archive of the command before it"),
     ("kubectl logs", "needs a member's container"),
     ("kubectl rollout", "needs the StatefulSet's controller; tests/book/trial types it"),

@@ -33,6 +33,18 @@ fn values_do_what_they_say() {
         (&9.into(), &9.into())
     );
 
+    let page = |values: &[&str]| {
+        let controller = find(&render(values), "Deployment").expect("the controller");
+        let env = controller["spec"]["template"]["spec"]["containers"][0]["env"].as_array().cloned();
+        env.into_iter()
+            .flatten()
+            .find(|variable| variable["name"] == "PAGE_LISTEN")
+            .map(|variable| variable["value"].clone())
+    };
+    assert_eq!(page(&[]), None, "the program's own default");
+    assert_eq!(page(&["page.port=9000"]), Some("127.0.0.1:9000".into()), "behind a port-forward only");
+    assert_eq!(page(&["page.enabled=false", "page.port=9000"]), Some("off".into()));
+
     let of_the_platform = render(&["podSecurityContext.runAsUser=null", "podSecurityContext.runAsGroup=null"]);
     let pod = find(&of_the_platform, "Deployment").expect("the controller")["spec"]["template"]["spec"].clone();
     let context = json!({ "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } });
@@ -180,6 +192,9 @@ fn bad_values_are_refused() {
         ("nodeAgent.enabled=maybe", "enabled"),
         ("nodeAgent.healthPort=0", "healthPort"),
         ("nodeAgent.hostNetwork=false", "hostNetwork"),
+        ("page.enabled=maybe", "enabled"),
+        ("page.port=0", "port"),
+        ("page.listen=0.0.0.0:80", "listen"),
         ("test.kuduImage=", "kuduImage"),
     ] {
         let error = template(&programs, "op", "kudu", &[value]).expect_err(value);
