@@ -27,8 +27,11 @@ pub(crate) enum Trial {
 const LEFT_OUT: &[(&str, &str)] = &[
     ("cargo", "builds; make test does so"),
     ("chmod", "of the system"),
+    ("curl --silent", "needs a forwarded port; tests/book/trial types it"),
     ("docker", "builds and pushes an image; the demo builds the same one without docker"),
     ("export", "sets a variable of the reader's shell"),
+    ("grep", "of the system"),
+    ("head", "of the system"),
     ("helm uninstall", "needs what helm installed; tests/e2e does it"),
     ("install", "of the system"),
     ("kubectl apply --server-side -k", "tests/apiserver applies all of deploy/kustomize"),
