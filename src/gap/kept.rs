@@ -57,7 +57,11 @@ pub struct KeptGap {
     /// The operations that a replay added, first and last; absent before one, and when it had nothing to add.
     #[serde(default)]
     pub replayed: Option<(OpId, OpId)>,
-    /// What becomes of it once every standby has what its replay added.
+    /// The last operation of the active's log that the last plan took into account; absent before one.
+    #[serde(default)]
+    pub planned_head: Option<OpId>,
+    /// What becomes of it once every standby has what its replay added, and what the plan took into account: an operation that
+    /// overtook a table of the gap could still be lost until then.
     #[serde(default)]
     pub after_replay: Option<GapState>,
     /// What the last replay did with each table, in words, or why there was none.
@@ -97,9 +101,16 @@ impl KeptGap {
             state: GapState::Pending,
             request: None,
             replayed: None,
+            planned_head: None,
             after_replay: None,
             outcome: Vec::new(),
         })
+    }
+
+    /// The operation that every standby must have before the gap is settled.
+    #[must_use]
+    pub fn settled_with(&self) -> Option<OpId> {
+        self.replayed.map(|ops| ops.1).max(self.planned_head)
     }
 
     /// Whether somebody or a replay has still to decide what becomes of it.

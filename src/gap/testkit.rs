@@ -23,6 +23,7 @@ pub(crate) fn kept_gap(member: &str, head: OpId) -> KeptGap {
         state: GapState::Pending,
         request: None,
         replayed: None,
+        planned_head: None,
         after_replay: None,
         outcome: Vec::new(),
     }

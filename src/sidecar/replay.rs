@@ -163,9 +163,13 @@ impl Member {
                 tracing::info!(gap = kept.name, request = text, "a gap is given up");
                 let (request, outcome) = (Some(text.to_owned()), vec!["discarded, as asked".to_owned()]);
                 self.gap_became(KeptGap { state: GapState::Discarded, request, outcome, ..kept }).await;
-            } else if kept.state == GapState::Replaying && self.every_standby_has(kept.replayed.map(|ops| ops.1)) {
+            } else if kept.state == GapState::Replaying && self.every_standby_has(kept.settled_with()) {
                 let state = kept.after_replay.unwrap_or(GapState::Replayed);
-                tracing::info!(gap = kept.name, ?state, "every standby has what was replayed");
+                tracing::info!(
+                    gap = kept.name,
+                    ?state,
+                    "every standby has what was replayed, and what was planned with"
+                );
                 self.gap_became(KeptGap { state, ..kept }).await;
             }
         }
@@ -242,6 +246,7 @@ fn decided(wanted: &Wanted, plan: &Plan, since: &Gap) -> KeptGap {
     let kept = wanted.kept.clone();
     KeptGap {
         state: GapState::Replaying,
+        planned_head: since.last(),
         after_replay: Some(state),
         outcome,
         new_first: since.ops.first().map(GapOp::id).or(kept.new_first),

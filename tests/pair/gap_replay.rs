@@ -209,3 +209,22 @@ fn a_conflict_is_mended_by_a_person_and_the_rest_replayed_then() {
     wait_until_equal(&pair.a, &pair.b);
     pair.check();
 }
+
+/// What kept a table from being replayed could still be lost with the active, and the gap would be needed then.
+#[test]
+fn a_gap_with_nothing_to_add_is_settled_once_every_standby_has_what_decided_so() {
+    let mut pair = Pair::running();
+    let gap = with_gap(&mut pair, &["sales".to_owned()]);
+    switch(&pair, &pair.b, &pair.a);
+    wait_until_equal(&pair.a, &pair.b);
+    pair.b.freeze_sidecar();
+    pair.client.create_table("sales", 2);
+    pair.a.order(&["replay-gap", &gap]);
+    pair.a.wait_until("the plan", |report| report.gaps[0].state == GapState::Replaying);
+    // Some looks later it still waits.
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(pair.a.status().gaps[0].state, GapState::Replaying);
+    pair.b.wake_sidecar();
+    pair.a.wait_until("the conflict", |report| report.gaps[0].state == GapState::Conflict);
+    pair.check();
+}

@@ -30,6 +30,7 @@ pub(super) fn kept() -> KeptGap {
         state: GapState::Pending,
         request: None,
         replayed: None,
+        planned_head: None,
         after_replay: None,
         outcome: Vec::new(),
     }
